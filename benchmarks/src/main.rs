@@ -1,0 +1,2 @@
+//! Benchmarks of raftify.
+fn main() {}
