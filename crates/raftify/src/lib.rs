@@ -1,1 +1,19 @@
-//! placeholder
+//! A high-level Raft framework.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod error;
+pub mod log_entry;
+pub mod membership;
+pub mod node;
+pub mod snapshot;
+pub mod state_machine;
+pub mod storage;
+pub mod transport;
+
+pub use config::Config;
+pub use error::*;
+pub use log_entry::{AbstractLogEntry, AbstractResponse};
+pub use membership::{ClusterJoinTicket, InitialRole, Peer, Peers};
+pub use raft;
+pub use state_machine::AbstractStateMachine;

@@ -1,0 +1,250 @@
+//! The settings of a node.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::membership::Peers;
+
+/// How a linearizable read is confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// The leader asks a quorum whether it still leads (thesis, section 6.4). No assumption about
+    /// clocks.
+    #[default]
+    Safe,
+    /// The leader trusts its lease: no node's clock may run faster than the leader's by more than
+    /// the election timeout allows. Needs `check_quorum`.
+    Lease,
+}
+
+/// Settings of one node. All durations are real time; the loop turns them into ticks.
+///
+/// # Examples
+///
+/// ```
+/// use raftify::Config;
+///
+/// let config = Config { log_dir: "data/node-1".into(), ..Config::default() };
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The directory of this node's log and snapshots; made when it is not there, never wiped.
+    pub log_dir: PathBuf,
+    /// The cluster's identity. `None`: what the directory says, else the ticket's, else one drawn
+    /// from the initial peers (static clusters) or at random.
+    pub cluster_id: Option<u64>,
+    /// The members at the cluster's beginning when this node is among them (static clusters), or
+    /// the peers of a ticket when it is not (it then waits to be added). `None` with an empty
+    /// directory: this node is a cluster of its own.
+    pub initial_peers: Option<Peers>,
+
+    /// The unit of the logical clock.
+    pub tick_interval: Duration,
+    /// How often a leader shows that it lives. A multiple of `tick_interval`.
+    pub heartbeat_interval: Duration,
+    /// How long a follower waits for a leader; each wait is drawn between this and its double.
+    pub election_timeout: Duration,
+    /// Ask for votes before raising the term (thesis, section 9.6).
+    pub pre_vote: bool,
+    /// A leader that hears no quorum for an election timeout steps down (thesis, section 6.2).
+    pub check_quorum: bool,
+    /// How reads are confirmed.
+    pub read_mode: ReadMode,
+    /// Election priority: a node refuses its pre-vote and vote to candidates below its own.
+    pub priority: i64,
+    /// The seed of the election timeouts' randomness; `None` draws one.
+    pub seed: Option<u64>,
+
+    /// The largest entry that may be proposed.
+    pub entry_bytes_max: u64,
+    /// The largest batch of entries in one append message.
+    pub append_bytes_max: u64,
+    /// How many append messages may be under way to one follower.
+    pub inflight_messages_max: usize,
+    /// How many bytes of entries may be under way to one follower.
+    pub inflight_bytes_max: u64,
+    /// How many bytes of entries may be in the log uncommitted before proposals wait.
+    pub uncommitted_bytes_max: u64,
+    /// How many bytes of committed entries may be with the apply task.
+    pub apply_bytes_max: u64,
+
+    /// Proposals that may wait for the loop; one more gets `Busy`.
+    pub proposal_queue_max: usize,
+    /// Bytes of proposals that may wait for the loop; beyond it `Busy`.
+    pub proposal_queue_bytes_max: u64,
+    /// Frames of peers that may wait for the loop; one more is dropped (Raft sends it again).
+    pub peer_queue_max: usize,
+    /// Bytes of peers' frames that may wait for the loop; beyond it frames are dropped.
+    pub peer_queue_bytes_max: u64,
+    /// Reads that may wait; one more gets `Busy`.
+    pub read_queue_max: usize,
+
+    /// How long a proposal waits for its answer before its outcome is unknown.
+    pub propose_timeout: Duration,
+    /// How long a read waits to be confirmed.
+    pub read_timeout: Duration,
+    /// How long a membership change waits.
+    pub change_timeout: Duration,
+
+    /// Make a snapshot and compact the log after so many applied entries (0: never by count).
+    pub snapshot_after_entries: u64,
+    /// Make a snapshot and compact the log after so many applied bytes (0: never by bytes).
+    pub snapshot_after_bytes: u64,
+    /// Entries kept behind a snapshot for followers that are a little behind.
+    pub log_tail_entries: u64,
+    /// Recent entries kept in memory so that healthy followers never cost a read from disk.
+    pub log_cache_bytes_max: u64,
+    /// The first size of LMDB's map; it grows by itself.
+    pub map_bytes_initial: u64,
+    /// The size of one chunk of a snapshot on the wire.
+    pub snapshot_chunk_bytes: usize,
+    /// The largest gRPC message that is accepted or sent.
+    pub message_bytes_max: usize,
+    /// A leader whose log has not answered for this long gives up leadership.
+    pub disk_stall_timeout: Duration,
+    /// End `Raft::run` on Ctrl-C.
+    pub stop_on_ctrl_c: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const MIB: u64 = 1 << 20;
+        Self {
+            log_dir: PathBuf::from("data"),
+            cluster_id: None,
+            initial_peers: None,
+            tick_interval: Duration::from_millis(50),
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout: Duration::from_millis(1000),
+            pre_vote: true,
+            check_quorum: true,
+            read_mode: ReadMode::Safe,
+            priority: 0,
+            seed: None,
+            entry_bytes_max: MIB + MIB / 2,
+            append_bytes_max: MIB,
+            inflight_messages_max: 256,
+            inflight_bytes_max: 64 * MIB,
+            uncommitted_bytes_max: 64 * MIB,
+            apply_bytes_max: 64 * MIB,
+            proposal_queue_max: 16_384,
+            proposal_queue_bytes_max: 64 * MIB,
+            peer_queue_max: 4_096,
+            peer_queue_bytes_max: 128 * MIB,
+            read_queue_max: 16_384,
+            propose_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(5),
+            change_timeout: Duration::from_secs(30),
+            snapshot_after_entries: 100_000,
+            snapshot_after_bytes: 256 * MIB,
+            log_tail_entries: 10_000,
+            log_cache_bytes_max: 64 * MIB,
+            map_bytes_initial: 64 * MIB,
+            snapshot_chunk_bytes: 1 << 20,
+            message_bytes_max: 16 << 20,
+            disk_stall_timeout: Duration::from_secs(5),
+            stop_on_ctrl_c: true,
+        }
+    }
+}
+
+impl Config {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range, with the range.
+    pub fn validate(&self) -> Result<(), String> {
+        let tick = self.tick_interval;
+        if tick < Duration::from_millis(1) {
+            return Err("tick_interval must be at least 1 ms".into());
+        }
+        if self.heartbeat_interval < tick {
+            return Err("heartbeat_interval must be at least tick_interval".into());
+        }
+        if self.election_timeout < self.heartbeat_interval * 2 {
+            return Err("election_timeout must be at least twice heartbeat_interval".into());
+        }
+        if self.read_mode == ReadMode::Lease && !self.check_quorum {
+            return Err("lease reads need check_quorum".into());
+        }
+        let positive: [(&str, u64); 12] = [
+            ("entry_bytes_max", self.entry_bytes_max),
+            ("append_bytes_max", self.append_bytes_max),
+            ("inflight_messages_max", self.inflight_messages_max as u64),
+            ("inflight_bytes_max", self.inflight_bytes_max),
+            ("uncommitted_bytes_max", self.uncommitted_bytes_max),
+            ("apply_bytes_max", self.apply_bytes_max),
+            ("proposal_queue_max", self.proposal_queue_max as u64),
+            ("proposal_queue_bytes_max", self.proposal_queue_bytes_max),
+            ("peer_queue_max", self.peer_queue_max as u64),
+            ("peer_queue_bytes_max", self.peer_queue_bytes_max),
+            ("read_queue_max", self.read_queue_max as u64),
+            ("snapshot_chunk_bytes", self.snapshot_chunk_bytes as u64),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} must be at least 1"));
+        }
+        let frame = (self.message_bytes_max as u64).saturating_sub(64 << 10);
+        if self.entry_bytes_max.max(self.append_bytes_max) > frame {
+            return Err(
+                "message_bytes_max must exceed entry_bytes_max and append_bytes_max by \
+                        64 KiB"
+                    .into(),
+            );
+        }
+        if self.snapshot_chunk_bytes as u64 > frame {
+            return Err("message_bytes_max must exceed snapshot_chunk_bytes by 64 KiB".into());
+        }
+        if let Some(peers) = &self.initial_peers
+            && peers.iter().any(|(id, _)| id == 0)
+        {
+            return Err("initial_peers has the id 0, which means nobody".into());
+        }
+        Ok(())
+    }
+
+    /// `duration` in ticks, at least one.
+    pub(crate) fn ticks(&self, duration: Duration) -> usize {
+        let ticks = duration
+            .as_nanos()
+            .div_ceil(self.tick_interval.as_nanos().max(1));
+        usize::try_from(ticks).unwrap_or(usize::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let config = Config {
+            read_queue_max: 0,
+            ..Config::default()
+        };
+        assert_eq!(
+            config.validate().unwrap_err(),
+            "read_queue_max must be at least 1"
+        );
+        let config = Config {
+            election_timeout: Duration::from_millis(1),
+            ..Config::default()
+        };
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .starts_with("election_timeout")
+        );
+    }
+
+    #[test]
+    fn durations_become_whole_ticks() {
+        let config = Config::default();
+        assert_eq!(config.ticks(Duration::from_millis(1000)), 20);
+        assert_eq!(config.ticks(Duration::from_millis(51)), 2);
+        assert_eq!(config.ticks(Duration::ZERO), 1);
+    }
+}

@@ -1,0 +1,12 @@
+//! Who belongs to the cluster: peers with their addresses, tickets of joiners, and the part of
+//! the replicated state that is the framework's own.
+
+mod change;
+mod peers;
+mod system;
+mod ticket;
+
+pub use change::{ChangeReply, ConfChangeRequest, NodeChange};
+pub use peers::{InitialRole, Peer, Peers};
+pub use system::SystemState;
+pub use ticket::ClusterJoinTicket;

@@ -1,0 +1,5 @@
+//! Snapshots: what describes one, where its file lies, and when one is made.
+
+mod descriptor;
+
+pub use descriptor::SnapshotDescriptor;

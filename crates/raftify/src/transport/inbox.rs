@@ -1,0 +1,429 @@
+//! The way in for Raft messages: bounded, checked, never waiting.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use raft::eraftpb::Message;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::storage::Identity;
+
+/// Messages of one peer, with what proves whose they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// The sender's cluster.
+    pub cluster_id: u64,
+    /// The group that the messages belong to (0 today).
+    pub group_id: u64,
+    /// The sending node.
+    pub from: u64,
+    /// The node that it is meant for.
+    pub to: u64,
+    /// The sender's incarnation.
+    pub incarnation: u64,
+    /// The messages, in order.
+    pub messages: Vec<Message>,
+    /// Their size on the wire.
+    pub size_bytes: u64,
+}
+
+/// Why a frame was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The sender belongs to another cluster.
+    #[error("wrong cluster: this node is of {ours:016x}, the sender of {theirs:016x}")]
+    WrongCluster {
+        /// Our cluster id.
+        ours: u64,
+        /// The sender's.
+        theirs: u64,
+    },
+    /// The frame is for another group.
+    #[error("this node has no group {0}")]
+    WrongGroup(u64),
+    /// The frame is for another node: the address is stale.
+    #[error("this is node {ours}, the frame is for node {wanted}")]
+    WrongNode {
+        /// This node.
+        ours: u64,
+        /// Whom the sender wanted.
+        wanted: u64,
+    },
+    /// The sender's disk was wiped since this cluster knew it.
+    #[error(
+        "node {id} came back with another data directory (incarnation {theirs:016x}, known \
+         {known:016x}); remove it and let it join again"
+    )]
+    WipedNode {
+        /// The sender.
+        id: u64,
+        /// The incarnation that the cluster knows.
+        known: u64,
+        /// The one in the frame.
+        theirs: u64,
+    },
+    /// The queue is full; the frame is dropped, Raft sends it again.
+    #[error("the node's queue is full")]
+    Full,
+    /// The node has stopped.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// How the sending of a snapshot ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotOutcome {
+    /// The peer has the whole file and the message.
+    Delivered,
+    /// It has not; the core probes it again.
+    Failed,
+}
+
+/// What the transport tells the loop.
+#[derive(Debug)]
+pub(crate) enum PeerEvent {
+    Frame(Frame),
+    Unreachable(u64),
+    Snapshot(u64, SnapshotOutcome),
+    /// A peer of a cluster that knows no incarnation of it yet showed its own.
+    Met {
+        id: u64,
+        incarnation: u64,
+    },
+}
+
+/// The way in, for transports. A cheap clone; never waits.
+#[derive(Clone)]
+pub struct NodeInbox {
+    shared: Arc<InboxShared>,
+    sender: mpsc::Sender<PeerEvent>,
+}
+
+struct InboxShared {
+    identity: Identity,
+    queued_bytes: AtomicU64,
+    queued_bytes_max: u64,
+    incarnations: RwLock<BTreeMap<u64, u64>>,
+}
+
+/// The loop's end of the inbox.
+pub(crate) struct InboxReceiver {
+    shared: Arc<InboxShared>,
+    receiver: mpsc::Receiver<PeerEvent>,
+}
+
+impl NodeInbox {
+    /// An inbox of at most `frames_max` events and `bytes_max` bytes, with the loop's end.
+    pub(crate) fn new(
+        identity: Identity,
+        frames_max: usize,
+        bytes_max: u64,
+    ) -> (Self, InboxReceiver) {
+        let (sender, receiver) = mpsc::channel(frames_max);
+        let shared = Arc::new(InboxShared {
+            identity,
+            queued_bytes: AtomicU64::new(0),
+            queued_bytes_max: bytes_max,
+            incarnations: RwLock::new(BTreeMap::new()),
+        });
+        (
+            Self {
+                shared: Arc::clone(&shared),
+                sender,
+            },
+            InboxReceiver { shared, receiver },
+        )
+    }
+
+    /// An inbox that nothing reads, for tests of transports: frames are checked and counted, and
+    /// come out of the receiver.
+    #[doc(hidden)]
+    pub fn for_tests(identity: Identity, frames_max: usize) -> (Self, TestInbox) {
+        let (inbox, receiver) = Self::new(identity, frames_max, u64::MAX);
+        (inbox, TestInbox { receiver })
+    }
+
+    /// Who this node is; every outgoing frame carries it.
+    pub fn identity(&self) -> Identity {
+        self.shared.identity
+    }
+
+    /// Checks a frame and queues it for the loop.
+    ///
+    /// # Errors
+    /// The reason for which it was dropped; worth telling the sender, except [`Refusal::Full`].
+    pub fn deliver(&self, frame: Frame) -> Result<(), Refusal> {
+        self.check(
+            frame.cluster_id,
+            frame.group_id,
+            frame.from,
+            frame.to,
+            frame.incarnation,
+        )?;
+        let size = frame.size_bytes;
+        let queued = self.shared.queued_bytes.fetch_add(size, Ordering::Relaxed);
+        if queued.saturating_add(size) > self.shared.queued_bytes_max {
+            self.shared.queued_bytes.fetch_sub(size, Ordering::Relaxed);
+            return Err(Refusal::Full);
+        }
+        self.sender
+            .try_send(PeerEvent::Frame(frame))
+            .map_err(|error| {
+                self.shared.queued_bytes.fetch_sub(size, Ordering::Relaxed);
+                match error {
+                    mpsc::error::TrySendError::Full(_) => Refusal::Full,
+                    mpsc::error::TrySendError::Closed(_) => Refusal::Stopped,
+                }
+            })
+    }
+
+    /// Whether messages of this origin would be taken. A first contact is noted by the node, and
+    /// refused until the note is durable.
+    ///
+    /// # Errors
+    /// As [`deliver`](Self::deliver).
+    pub fn check(
+        &self,
+        cluster_id: u64,
+        group_id: u64,
+        from: u64,
+        to: u64,
+        incarnation: u64,
+    ) -> Result<(), Refusal> {
+        let ours = self.shared.identity;
+        if cluster_id != ours.cluster_id {
+            return Err(Refusal::WrongCluster {
+                ours: ours.cluster_id,
+                theirs: cluster_id,
+            });
+        }
+        if group_id != ours.group_id {
+            return Err(Refusal::WrongGroup(group_id));
+        }
+        if to != ours.node_id {
+            return Err(Refusal::WrongNode {
+                ours: ours.node_id,
+                wanted: to,
+            });
+        }
+        let known = self
+            .shared
+            .incarnations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&from)
+            .copied();
+        match known {
+            Some(known) if known == incarnation => Ok(()),
+            Some(known) => Err(Refusal::WipedNode {
+                id: from,
+                known,
+                theirs: incarnation,
+            }),
+            None => {
+                // A full queue costs a later try, nothing else.
+                self.sender
+                    .try_send(PeerEvent::Met {
+                        id: from,
+                        incarnation,
+                    })
+                    .ok();
+                Err(Refusal::Full)
+            }
+        }
+    }
+
+    /// Tells the core that a message to `id` was not delivered.
+    pub fn report_unreachable(&self, id: u64) {
+        // Dropped when the queue is full: the next failure reports again.
+        self.sender.try_send(PeerEvent::Unreachable(id)).ok();
+    }
+
+    /// Tells the core how a snapshot for `id` ended. Waits for room, since a lost report would
+    /// leave the follower stuck.
+    pub async fn report_snapshot(&self, id: u64, outcome: SnapshotOutcome) {
+        self.sender
+            .send(PeerEvent::Snapshot(id, outcome))
+            .await
+            .ok();
+    }
+
+    /// Notes durable knowledge of a peer's incarnation; called by the loop.
+    pub(crate) fn set_incarnation(&self, id: u64, incarnation: Option<u64>) {
+        let mut known = self
+            .shared
+            .incarnations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match incarnation {
+            Some(incarnation) => known.insert(id, incarnation),
+            None => known.remove(&id),
+        };
+    }
+}
+
+impl InboxReceiver {
+    /// The next event, waiting for one.
+    pub(crate) async fn recv(&mut self) -> Option<PeerEvent> {
+        let event = self.receiver.recv().await?;
+        self.release(&event);
+        Some(event)
+    }
+
+    /// The next event, if one is there.
+    pub(crate) fn try_recv(&mut self) -> Option<PeerEvent> {
+        let event = self.receiver.try_recv().ok()?;
+        self.release(&event);
+        Some(event)
+    }
+
+    fn release(&self, event: &PeerEvent) {
+        if let PeerEvent::Frame(frame) = event {
+            self.shared
+                .queued_bytes
+                .fetch_sub(frame.size_bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The reading end of [`NodeInbox::for_tests`].
+#[doc(hidden)]
+pub struct TestInbox {
+    receiver: InboxReceiver,
+}
+
+/// What came into a [`TestInbox`].
+#[doc(hidden)]
+#[derive(Debug, PartialEq)]
+pub enum TestEvent {
+    Frame(Frame),
+    Unreachable(u64),
+    Snapshot(u64, SnapshotOutcome),
+    Met(u64, u64),
+}
+
+impl TestInbox {
+    /// The next event.
+    #[allow(missing_docs)]
+    pub async fn recv(&mut self) -> Option<TestEvent> {
+        Some(match self.receiver.recv().await? {
+            PeerEvent::Frame(frame) => TestEvent::Frame(frame),
+            PeerEvent::Unreachable(id) => TestEvent::Unreachable(id),
+            PeerEvent::Snapshot(id, outcome) => TestEvent::Snapshot(id, outcome),
+            PeerEvent::Met { id, incarnation } => TestEvent::Met(id, incarnation),
+        })
+    }
+}
+
+impl NodeInbox {
+    /// Makes a peer known, for tests of transports.
+    #[doc(hidden)]
+    pub fn meet_for_tests(&self, id: u64, incarnation: u64) {
+        self.set_incarnation(id, Some(incarnation));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            cluster_id: 7,
+            group_id: 0,
+            node_id: 1,
+            incarnation: 70,
+        }
+    }
+
+    fn frame() -> Frame {
+        Frame {
+            cluster_id: 7,
+            group_id: 0,
+            from: 2,
+            to: 1,
+            incarnation: 20,
+            messages: Vec::new(),
+            size_bytes: 10,
+        }
+    }
+
+    #[test]
+    fn frames_of_strangers_are_refused_with_the_reason() {
+        let (inbox, _receiver) = NodeInbox::new(identity(), 8, 100);
+        inbox.set_incarnation(2, Some(20));
+        assert_eq!(inbox.deliver(frame()), Ok(()));
+        let other = Frame {
+            cluster_id: 8,
+            ..frame()
+        };
+        assert_eq!(
+            inbox.deliver(other),
+            Err(Refusal::WrongCluster { ours: 7, theirs: 8 })
+        );
+        assert_eq!(
+            inbox.deliver(Frame {
+                group_id: 3,
+                ..frame()
+            }),
+            Err(Refusal::WrongGroup(3))
+        );
+        let stale = Frame { to: 9, ..frame() };
+        assert_eq!(
+            inbox.deliver(stale),
+            Err(Refusal::WrongNode { ours: 1, wanted: 9 })
+        );
+        let wiped = Frame {
+            incarnation: 21,
+            ..frame()
+        };
+        assert_eq!(
+            inbox.deliver(wiped),
+            Err(Refusal::WipedNode {
+                id: 2,
+                known: 20,
+                theirs: 21
+            })
+        );
+    }
+
+    #[test]
+    fn the_queue_is_bounded_in_bytes_and_frames() {
+        let (inbox, mut receiver) = NodeInbox::new(identity(), 2, 25);
+        inbox.set_incarnation(2, Some(20));
+        assert_eq!(
+            inbox.deliver(Frame {
+                size_bytes: 30,
+                ..frame()
+            }),
+            Err(Refusal::Full)
+        );
+        assert_eq!(inbox.deliver(frame()), Ok(()));
+        assert_eq!(inbox.deliver(frame()), Ok(()));
+        assert_eq!(
+            inbox.deliver(Frame {
+                size_bytes: 1,
+                ..frame()
+            }),
+            Err(Refusal::Full)
+        );
+        assert!(receiver.try_recv().is_some());
+        assert_eq!(inbox.deliver(frame()), Ok(()));
+    }
+
+    #[test]
+    fn a_first_contact_is_noted_before_its_messages_are_taken() {
+        let (inbox, mut receiver) = NodeInbox::new(identity(), 2, 25);
+        assert_eq!(inbox.deliver(frame()), Err(Refusal::Full));
+        assert!(matches!(
+            receiver.try_recv(),
+            Some(PeerEvent::Met {
+                id: 2,
+                incarnation: 20
+            })
+        ));
+    }
+}
