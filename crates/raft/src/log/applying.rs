@@ -1,0 +1,96 @@
+//! The way of committed entries to the state machine.
+//!
+//! Entries are handed out in order, each once, and bounded: a state machine that is slower than the
+//! log must not make the node hold ever more entries in memory.
+
+use super::{GetEntriesContext, RaftLog, Storage};
+use crate::eraftpb::Entry;
+use crate::errors::{Error, Result};
+
+impl<S: Storage> RaftLog<S> {
+    /// The committed entries that the state machine has not been given, bounded by what is still
+    /// free of the bound on outstanding bytes. Entries that are committed but not in this node's own
+    /// storage are only given with `allow_unstable`.
+    pub(crate) fn next_committed_entries(&self, allow_unstable: bool) -> Result<Vec<Entry>> {
+        if !self.has_next_committed_entries(allow_unstable) {
+            return Ok(Vec::new());
+        }
+        let free_bytes = self.max_applying_bytes.saturating_sub(self.applying_bytes);
+        if free_bytes == 0 {
+            return Err(Error::fatal(format!(
+                "applying entry size ({}-{}) not positive",
+                self.max_applying_bytes, self.applying_bytes
+            )));
+        }
+        let high = self.max_appliable_index(allow_unstable) + 1;
+        self.slice(
+            self.applying + 1,
+            high,
+            free_bytes,
+            GetEntriesContext::Apply,
+        )
+    }
+
+    /// Whether [`RaftLog::next_committed_entries`] has any, without reading them. While a snapshot
+    /// is being installed there is none: the state machine takes one or the other.
+    pub(crate) fn has_next_committed_entries(&self, allow_unstable: bool) -> bool {
+        !self.applying_paused
+            && !self.has_next_or_in_progress_snapshot()
+            && self.applying < self.max_appliable_index(allow_unstable)
+    }
+
+    /// The highest index that the state machine may be given.
+    pub(crate) fn max_appliable_index(&self, allow_unstable: bool) -> u64 {
+        if allow_unstable {
+            self.committed
+        } else {
+            self.committed.min(self.unstable.offset.saturating_sub(1))
+        }
+    }
+
+    /// Notes that the entries up to `index`, weighing `bytes`, were handed to the state machine.
+    ///
+    /// Pauses when the bound is reached. Also when the entries ended before all that could be
+    /// handed out: then the next one did not fit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fatal`] when `index` is not committed.
+    pub(crate) fn accept_applying(
+        &mut self,
+        index: u64,
+        bytes: u64,
+        allow_unstable: bool,
+    ) -> Result<()> {
+        if self.committed < index {
+            return Err(Error::fatal(format!(
+                "applying({index}) is out of range [prevApplying({}), committed({})]",
+                self.applying, self.committed
+            )));
+        }
+        self.applying = index;
+        self.applying_bytes = self.applying_bytes.saturating_add(bytes);
+        self.applying_paused = self.applying_bytes >= self.max_applying_bytes
+            || index < self.max_appliable_index(allow_unstable);
+        Ok(())
+    }
+
+    /// Notes that the state machine confirmed the entries up to `index`, weighing `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fatal`] when `index` is not committed or lies before what was confirmed.
+    pub(crate) fn applied_to(&mut self, index: u64, bytes: u64) -> Result<()> {
+        if self.committed < index || index < self.applied {
+            return Err(Error::fatal(format!(
+                "applied({index}) is out of range [prevApplied({}), committed({})]",
+                self.applied, self.committed
+            )));
+        }
+        self.applied = index;
+        self.applying = self.applying.max(index);
+        self.applying_bytes = self.applying_bytes.saturating_sub(bytes);
+        self.applying_paused = self.applying_bytes >= self.max_applying_bytes;
+        Ok(())
+    }
+}

@@ -1,0 +1,275 @@
+//! A log in memory, for tests, simulations and examples.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+
+use super::size::fitting;
+use super::{GetEntriesContext, RaftState, Storage};
+use crate::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
+use crate::errors::{Error, Result, StorageError};
+
+/// A log that lives as long as the process.
+///
+/// Clones share the same log, so that one handle can be given to the core and another be kept to
+/// write what the core hands out.
+#[derive(Clone, Debug, Default)]
+pub struct MemStorage {
+    core: Arc<RwLock<Core>>,
+}
+
+/// The log holds `entries` from index `compacted_index + 1` on.
+#[derive(Debug, Default)]
+struct Core {
+    hard_state: HardState,
+    snapshot: Snapshot,
+    /// The last index that was cut off, 0 at first, and its term. Not always the snapshot's: a
+    /// tail of entries that the snapshot covers may be kept for slow followers.
+    compacted_index: u64,
+    compacted_term: u64,
+    entries: Vec<Entry>,
+}
+
+impl MemStorage {
+    /// An empty log of a node that belongs to no cluster yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty log of a member of the cluster that `conf_state` describes.
+    pub fn new_with_conf_state(conf_state: impl Into<ConfState>) -> Self {
+        let storage = Self::new();
+        storage.write().set_conf_state(conf_state.into());
+        storage
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Core> {
+        self.core.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Core> {
+        self.core.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends entries. Entries that the log already holds from the first new index on are replaced,
+    /// and nothing after the new ones stays; entries that a snapshot covers are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fatal`] when the entries do not follow the log or one another.
+    pub fn append(&self, entries: &[Entry]) -> Result<()> {
+        self.write().append(entries)
+    }
+
+    /// Replaces the whole log by a snapshot. At the start of a cluster, the snapshot may hold nothing
+    /// but a configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::SnapshotOutOfDate`] when the storage holds a snapshot that is as new.
+    pub fn apply_snapshot(&self, snapshot: Snapshot) -> Result<(), StorageError> {
+        self.write().apply_snapshot(snapshot)
+    }
+
+    /// Makes a snapshot up to `index` that [`Storage::snapshot`] gives out from now on. The entries
+    /// stay until [`MemStorage::compact`] is called. Without a `conf_state` the configuration of the
+    /// last snapshot is taken.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::SnapshotOutOfDate`] when there is a snapshot that is as new, and
+    /// [`StorageError::Unavailable`] when the log does not reach `index`.
+    pub fn create_snapshot(
+        &self,
+        index: u64,
+        conf_state: Option<ConfState>,
+        data: impl Into<Bytes>,
+    ) -> Result<Snapshot, StorageError> {
+        self.write().create_snapshot(index, conf_state, data.into())
+    }
+
+    /// Cuts off the entries up to and with `index`. The caller makes sure that a snapshot covers
+    /// them and that they were applied.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Compacted`] when they are gone already, and [`StorageError::Unavailable`] when
+    /// the log does not reach `index`.
+    pub fn compact(&self, index: u64) -> Result<(), StorageError> {
+        self.write().compact(index)
+    }
+
+    /// Keeps term, vote and commit index.
+    pub fn set_hard_state(&self, hard_state: HardState) {
+        self.write().hard_state = hard_state;
+    }
+
+    /// Keeps the commit index.
+    pub fn set_hard_state_commit(&self, commit: u64) {
+        self.write().hard_state.commit = commit;
+    }
+
+    /// Keeps the configuration, as of the last applied index.
+    pub fn set_conf_state(&self, conf_state: ConfState) {
+        self.write().set_conf_state(conf_state);
+    }
+
+    /// The term, vote and commit index that were kept last.
+    pub fn hard_state(&self) -> HardState {
+        self.read().hard_state
+    }
+}
+
+impl Core {
+    fn first_index(&self) -> u64 {
+        self.compacted_index + 1
+    }
+
+    fn last_index(&self) -> u64 {
+        self.compacted_index + self.entries.len() as u64
+    }
+
+    /// The position of an index within `entries`, which may be one past the end.
+    fn position(&self, index: u64) -> Result<usize, StorageError> {
+        let position = index
+            .checked_sub(self.first_index())
+            .ok_or(StorageError::Compacted)?;
+        usize::try_from(position).map_err(|_| StorageError::Unavailable)
+    }
+
+    fn term(&self, index: u64) -> Result<u64, StorageError> {
+        if index == self.compacted_index {
+            return Ok(self.compacted_term);
+        }
+        let entry = self.entries.get(self.position(index)?);
+        entry
+            .map(|entry| entry.term)
+            .ok_or(StorageError::Unavailable)
+    }
+
+    fn set_conf_state(&mut self, conf_state: ConfState) {
+        self.snapshot.metadata.get_or_insert_default().conf_state = Some(conf_state);
+    }
+
+    fn entries(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, StorageError> {
+        let range = self.position(low)?..self.position(high)?;
+        let entries = self.entries.get(range).ok_or(StorageError::Unavailable)?;
+        let fitting = entries.iter().take(fitting(entries, max_bytes));
+        Ok(fitting.cloned().collect())
+    }
+
+    fn append(&mut self, entries: &[Entry]) -> Result<()> {
+        let covered = entries
+            .iter()
+            .take_while(|entry| entry.index <= self.compacted_index)
+            .count();
+        let entries = entries.get(covered..).unwrap_or_default();
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
+        for (expected, entry) in (first.index..).zip(entries) {
+            if entry.index != expected {
+                return Err(Error::fatal(format!(
+                    "entry {} appended where {expected} is next",
+                    entry.index
+                )));
+            }
+        }
+        let position = self.position(first.index)?;
+        if position > self.entries.len() {
+            return Err(Error::fatal(format!(
+                "missing log entry [last: {}, append at: {}]",
+                self.last_index(),
+                first.index
+            )));
+        }
+        self.entries.truncate(position);
+        self.entries.extend_from_slice(entries);
+        Ok(())
+    }
+
+    fn apply_snapshot(&mut self, snapshot: Snapshot) -> Result<(), StorageError> {
+        let held = self.snapshot.index();
+        if held != 0 && held >= snapshot.index() {
+            return Err(StorageError::SnapshotOutOfDate);
+        }
+        self.compacted_index = snapshot.index();
+        self.compacted_term = snapshot.term();
+        self.entries.clear();
+        self.snapshot = snapshot;
+        Ok(())
+    }
+
+    fn create_snapshot(
+        &mut self,
+        index: u64,
+        conf_state: Option<ConfState>,
+        data: Bytes,
+    ) -> Result<Snapshot, StorageError> {
+        if index <= self.snapshot.index() {
+            return Err(StorageError::SnapshotOutOfDate);
+        }
+        let term = self.term(index)?;
+        let conf_state = conf_state.or_else(|| self.snapshot.conf_state().cloned());
+        self.snapshot = Snapshot {
+            data,
+            metadata: Some(SnapshotMetadata {
+                conf_state,
+                index,
+                term,
+            }),
+        };
+        Ok(self.snapshot.clone())
+    }
+
+    fn compact(&mut self, index: u64) -> Result<(), StorageError> {
+        if index <= self.compacted_index {
+            return Err(StorageError::Compacted);
+        }
+        self.compacted_term = self.term(index)?;
+        let kept_from = self.position(index)? + 1;
+        self.entries.drain(..kept_from);
+        self.compacted_index = index;
+        Ok(())
+    }
+}
+
+impl Storage for MemStorage {
+    fn initial_state(&self) -> Result<RaftState, StorageError> {
+        let core = self.read();
+        Ok(RaftState {
+            hard_state: core.hard_state,
+            conf_state: core.snapshot.conf_state().cloned().unwrap_or_default(),
+        })
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_bytes: u64,
+        _context: GetEntriesContext,
+    ) -> Result<Vec<Entry>, StorageError> {
+        self.read().entries(low, high, max_bytes)
+    }
+
+    fn term(&self, index: u64) -> Result<u64, StorageError> {
+        self.read().term(index)
+    }
+
+    fn first_index(&self) -> Result<u64, StorageError> {
+        Ok(self.read().first_index())
+    }
+
+    fn last_index(&self) -> Result<u64, StorageError> {
+        Ok(self.read().last_index())
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> Result<Snapshot, StorageError> {
+        let core = self.read();
+        if core.snapshot.index() < request_index {
+            return Err(StorageError::SnapshotTemporarilyUnavailable);
+        }
+        Ok(core.snapshot.clone())
+    }
+}

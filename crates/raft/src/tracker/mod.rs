@@ -1,0 +1,17 @@
+//! What a leader knows of its followers: how far each one's log agrees, what is in flight to it, and
+//! who may decide.
+
+mod configuration;
+mod inflights;
+mod progress;
+mod progress_map;
+mod state;
+#[allow(clippy::module_inception)]
+mod tracker;
+
+pub use configuration::Configuration;
+pub use inflights::Inflights;
+pub use progress::Progress;
+pub use progress_map::ProgressMap;
+pub use state::ProgressState;
+pub use tracker::{ProgressTracker, Tally};
