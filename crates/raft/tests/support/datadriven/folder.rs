@@ -60,7 +60,7 @@ where
     let foreign = std::env::var_os(SCRIPTS_VARIABLE);
     if let Some(root) = &foreign {
         assert!(
-            Path::new(root).is_dir(),
+            foreign_root().is_some_and(|root| root.is_dir()),
             "{SCRIPTS_VARIABLE}: no folder {}",
             root.display()
         );
