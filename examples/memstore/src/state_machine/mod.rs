@@ -1,0 +1,12 @@
+//! The replicated map: its log entries, its queries, its copy-on-write shards and its snapshots.
+
+mod entry;
+mod query;
+mod shards;
+mod snapshot;
+mod store;
+
+pub use entry::{EntryError, KEY_BYTES_MAX, LogEntry, PutReply, VALUE_BYTES_MAX, check_key};
+pub use query::Query;
+pub use snapshot::{SnapshotFormatError, StoreSnapshot};
+pub use store::HashStore;
