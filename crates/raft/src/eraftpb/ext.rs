@@ -26,6 +26,21 @@ impl Snapshot {
     }
 }
 
+impl<V, L> From<(V, L)> for ConfState
+where
+    V: IntoIterator<Item = u64>,
+    L: IntoIterator<Item = u64>,
+{
+    /// The configuration of these voters and learners.
+    fn from((voters, learners): (V, L)) -> Self {
+        Self {
+            voters: voters.into_iter().collect(),
+            learners: learners.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+}
+
 impl HardState {
     /// Whether nothing was ever recorded: no term, no vote, no commit.
     pub fn is_empty(&self) -> bool {

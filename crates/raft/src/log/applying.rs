@@ -29,6 +29,18 @@ impl<S: Storage> RaftLog<S> {
             free_bytes,
             GetEntriesContext::Apply,
         )
+        .map_err(|error| self.cannot_apply(high, error))
+    }
+
+    /// Committed entries that cannot be read leave the state machine behind for ever.
+    fn cannot_apply(&self, high: u64, error: Error) -> Error {
+        if error.is_fatal() {
+            return error;
+        }
+        Error::fatal(format!(
+            "entries [{},{high}) are committed, not applied and cannot be read: {error}",
+            self.applying + 1
+        ))
     }
 
     /// Whether [`RaftLog::next_committed_entries`] has any, without reading them. While a snapshot

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use super::size::fitting;
+use super::size::first_fitting;
 use super::{GetEntriesContext, RaftState, Storage};
 use crate::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use crate::errors::{Error, Result, StorageError};
@@ -22,6 +22,7 @@ pub struct MemStorage {
 #[derive(Debug, Default)]
 struct Core {
     hard_state: HardState,
+    conf_state: ConfState,
     snapshot: Snapshot,
     /// The last index that was cut off, 0 at first, and its term. Not always the snapshot's: a
     /// tail of entries that the snapshot covers may be kept for slow followers.
@@ -39,7 +40,7 @@ impl MemStorage {
     /// An empty log of a member of the cluster that `conf_state` describes.
     pub fn new_with_conf_state(conf_state: impl Into<ConfState>) -> Self {
         let storage = Self::new();
-        storage.write().set_conf_state(conf_state.into());
+        storage.write().conf_state = conf_state.into();
         storage
     }
 
@@ -72,8 +73,8 @@ impl MemStorage {
     }
 
     /// Makes a snapshot up to `index` that [`Storage::snapshot`] gives out from now on. The entries
-    /// stay until [`MemStorage::compact`] is called. Without a `conf_state` the configuration of the
-    /// last snapshot is taken.
+    /// stay until [`MemStorage::compact`] is called. A `conf_state` is the configuration as of
+    /// `index`; without one, the configuration that was kept last is taken.
     ///
     /// # Errors
     ///
@@ -111,7 +112,7 @@ impl MemStorage {
 
     /// Keeps the configuration, as of the last applied index.
     pub fn set_conf_state(&self, conf_state: ConfState) {
-        self.write().set_conf_state(conf_state);
+        self.write().conf_state = conf_state;
     }
 
     /// The term, vote and commit index that were kept last.
@@ -147,15 +148,10 @@ impl Core {
             .ok_or(StorageError::Unavailable)
     }
 
-    fn set_conf_state(&mut self, conf_state: ConfState) {
-        self.snapshot.metadata.get_or_insert_default().conf_state = Some(conf_state);
-    }
-
     fn entries(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, StorageError> {
         let range = self.position(low)?..self.position(high)?;
         let entries = self.entries.get(range).ok_or(StorageError::Unavailable)?;
-        let fitting = entries.iter().take(fitting(entries, max_bytes));
-        Ok(fitting.cloned().collect())
+        Ok(first_fitting(entries, max_bytes))
     }
 
     fn append(&mut self, entries: &[Entry]) -> Result<()> {
@@ -196,6 +192,7 @@ impl Core {
         self.compacted_index = snapshot.index();
         self.compacted_term = snapshot.term();
         self.entries.clear();
+        self.conf_state = snapshot.conf_state().cloned().unwrap_or_default();
         self.snapshot = snapshot;
         Ok(())
     }
@@ -210,11 +207,13 @@ impl Core {
             return Err(StorageError::SnapshotOutOfDate);
         }
         let term = self.term(index)?;
-        let conf_state = conf_state.or_else(|| self.snapshot.conf_state().cloned());
+        if let Some(conf_state) = conf_state {
+            self.conf_state = conf_state;
+        }
         self.snapshot = Snapshot {
             data,
             metadata: Some(SnapshotMetadata {
-                conf_state,
+                conf_state: Some(self.conf_state.clone()),
                 index,
                 term,
             }),
@@ -239,7 +238,7 @@ impl Storage for MemStorage {
         let core = self.read();
         Ok(RaftState {
             hard_state: core.hard_state,
-            conf_state: core.snapshot.conf_state().cloned().unwrap_or_default(),
+            conf_state: core.conf_state.clone(),
         })
     }
 

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
-use super::{GetEntriesContext, Storage, Unstable, limit_bytes};
+use super::{Storage, Unstable};
 use crate::eraftpb::{Entry, Snapshot};
 use crate::errors::{Error, Result, StorageError};
+
+/// No log ever gets that far. What claims to is damaged or hostile, and refusing it at the door keeps
+/// every sum of an index and a length within its type.
+const INDEX_MAX: u64 = u64::MAX / 2;
 
 /// The log of one node.
 ///
@@ -30,46 +34,23 @@ pub(crate) struct RaftLog<S> {
     pub(super) applying_paused: bool,
 }
 
-/// What an append of the leader's entries did to the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Appended {
-    /// The index of the last entry of the message, which this log now holds.
-    pub(crate) last_new_index: u64,
-    /// The entry that was replaced together with all after it, if any.
-    pub(crate) conflict: Option<Conflict>,
-}
-
-/// An entry that differs between two logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Conflict {
-    /// Where the logs begin to differ.
-    pub(crate) index: u64,
-    /// The term of this log's entry there.
-    pub(crate) existing_term: u64,
-    /// The term of the other log's entry there.
-    pub(crate) new_term: u64,
-}
-
-/// Where given entries begin to differ from the log.
-enum Difference {
-    /// The log holds all of them.
-    None,
-    /// The log ends before this one.
-    NewAt(u64),
-    /// The log holds another entry in place of this one.
-    ConflictAt(Conflict),
-}
-
 impl<S: Storage> RaftLog<S> {
     /// The log over a storage. Everything that the storage has cut off counts as committed and
     /// applied. At most about `max_applying_bytes` are handed to the state machine at a time.
     ///
     /// # Errors
     ///
-    /// What the storage answers.
+    /// What the storage answers, and [`Error::Fatal`] when its two ends contradict each other.
     pub(crate) fn new(store: S, max_applying_bytes: u64) -> Result<Self> {
-        let before_first = store.first_index()?.saturating_sub(1);
+        let first_index = store.first_index()?;
         let last_index = store.last_index()?;
+        if first_index == 0 || first_index > last_index.saturating_add(1) || last_index > INDEX_MAX
+        {
+            return Err(Error::fatal(format!(
+                "storage spans no log: firstIndex({first_index}), lastIndex({last_index})"
+            )));
+        }
+        let before_first = first_index - 1;
         Ok(Self {
             store,
             unstable: Unstable::new(last_index + 1),
@@ -158,213 +139,6 @@ impl<S: Storage> RaftLog<S> {
         Ok(last_term > own_term || (last_term == own_term && last_index >= own_index))
     }
 
-    /// Takes in entries of the leader that follow the entry of `log_term` at `index`, and the
-    /// leader's commit index. Returns `None`, and changes nothing, when this log has no such entry.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::MalformedMessage`] when the entries are not consecutive, and [`Error::Fatal`] when
-    /// they contradict committed ones.
-    pub(crate) fn maybe_append(
-        &mut self,
-        index: u64,
-        log_term: u64,
-        committed: u64,
-        mut entries: Vec<Entry>,
-    ) -> Result<Option<Appended>> {
-        if !self.match_term(index, log_term)? {
-            return Ok(None);
-        }
-        check_consecutive(index, &entries)?;
-        let last_new_index = index + entries.len() as u64;
-        let (first_new, conflict) = match self.difference(&entries)? {
-            Difference::None => (None, None),
-            Difference::NewAt(first_new) => (Some(first_new), None),
-            Difference::ConflictAt(conflict) => (Some(conflict.index), Some(conflict)),
-        };
-        if let Some(first_new) = first_new {
-            if first_new <= self.committed {
-                return Err(Error::fatal(format!(
-                    "entry {first_new} conflict with committed entry [committed({})]",
-                    self.committed
-                )));
-            }
-            entries.retain(|entry| entry.index >= first_new);
-            self.append(entries)?;
-        }
-        self.commit_to(committed.min(last_new_index))?;
-        Ok(Some(Appended {
-            last_new_index,
-            conflict,
-        }))
-    }
-
-    /// Puts entries at the end, after cutting off what is there from their first index on. Returns
-    /// the last index.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Fatal`] when they would replace a committed entry or leave a hole.
-    pub(crate) fn append(&mut self, entries: Vec<Entry>) -> Result<u64> {
-        let Some(first) = entries.first() else {
-            return self.last_index();
-        };
-        let after = first.index.saturating_sub(1);
-        if after < self.committed {
-            return Err(Error::fatal(format!(
-                "after({after}) is out of range [committed({})]",
-                self.committed
-            )));
-        }
-        self.unstable.truncate_and_append(entries)?;
-        self.last_index()
-    }
-
-    /// The first of the entries that this log does not hold.
-    fn difference(&self, entries: &[Entry]) -> Result<Difference> {
-        for entry in entries {
-            if self.match_term(entry.index, entry.term)? {
-                continue;
-            }
-            if entry.index > self.last_index()? {
-                return Ok(Difference::NewAt(entry.index));
-            }
-            return Ok(Difference::ConflictAt(Conflict {
-                index: entry.index,
-                existing_term: self.term_or_zero(entry.index)?,
-                new_term: entry.term,
-            }));
-        }
-        Ok(Difference::None)
-    }
-
-    /// The best guess where this log may still agree with one that has an entry of `term` at
-    /// `index`: the highest index up to there whose term is not above `term`, with that term, or with
-    /// 0 where the term is not known. Both sides use it to skip whole terms when logs differ.
-    pub(crate) fn find_conflict_by_term(&self, index: u64, term: u64) -> Result<(u64, u64)> {
-        for guess in (1..=index).rev() {
-            match self.term(guess) {
-                Ok(own) if own <= term => return Ok((guess, own)),
-                Ok(_) => {}
-                Err(Error::Store(error)) if error.is_out_of_bounds() => return Ok((guess, 0)),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((0, 0))
-    }
-
-    /// Moves the commit index forward; never back.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Fatal`] when the log ends before `index`: entries that were acknowledged are lost.
-    pub(crate) fn commit_to(&mut self, index: u64) -> Result<()> {
-        if index <= self.committed {
-            return Ok(());
-        }
-        let last_index = self.last_index()?;
-        if last_index < index {
-            return Err(Error::fatal(format!(
-                "tocommit({index}) is out of range [lastIndex({last_index})]. \
-                 Was the raft log corrupted, truncated, or lost?"
-            )));
-        }
-        self.committed = index;
-        Ok(())
-    }
-
-    /// Commits up to `index` if the entry there has the leader's `term`; entries of earlier terms are
-    /// only committed along with one of it (Raft §5.4.2). Returns whether the commit index moved.
-    pub(crate) fn maybe_commit(&mut self, index: u64, term: u64) -> Result<bool> {
-        if index <= self.committed || term == 0 || self.term_or_zero(index)? != term {
-            return Ok(false);
-        }
-        self.commit_to(index)?;
-        Ok(true)
-    }
-
-    /// The entries from `index` to the end, bounded by bytes; none behind the end.
-    pub(crate) fn entries(
-        &self,
-        index: u64,
-        max_bytes: u64,
-        context: GetEntriesContext,
-    ) -> Result<Vec<Entry>> {
-        let last_index = self.last_index()?;
-        if index > last_index {
-            return Ok(Vec::new());
-        }
-        self.slice(index, last_index + 1, max_bytes, context)
-    }
-
-    /// The entries `[low, high)`, bounded by bytes but at least one.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::Compacted`] when `low` was cut off, passing conditions of the storage, and
-    /// [`Error::Fatal`] when the range leaves the log at the end.
-    pub(crate) fn slice(
-        &self,
-        low: u64,
-        high: u64,
-        max_bytes: u64,
-        context: GetEntriesContext,
-    ) -> Result<Vec<Entry>> {
-        self.check_bounds(low, high)?;
-        if low == high {
-            return Ok(Vec::new());
-        }
-        let offset = self.unstable.offset;
-        let mut entries = Vec::new();
-        if low < offset {
-            let stored_high = high.min(offset);
-            entries = self.stored(low, stored_high, max_bytes, context)?;
-            if (entries.len() as u64) < stored_high - low {
-                return Ok(entries);
-            }
-        }
-        if high > offset {
-            let tail = self.unstable.slice(low.max(offset), high)?;
-            let fitting = super::size::fitting(tail, max_bytes);
-            entries.extend(tail.iter().take(fitting).cloned());
-        }
-        limit_bytes(&mut entries, max_bytes);
-        Ok(entries)
-    }
-
-    fn stored(
-        &self,
-        low: u64,
-        high: u64,
-        max_bytes: u64,
-        context: GetEntriesContext,
-    ) -> Result<Vec<Entry>> {
-        match self.store.entries(low, high, max_bytes, context) {
-            Ok(entries) => Ok(entries),
-            Err(StorageError::Unavailable) => Err(Error::fatal(format!(
-                "entries[{low}:{high}) is unavailable from storage"
-            ))),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn check_bounds(&self, low: u64, high: u64) -> Result<()> {
-        if low > high {
-            return Err(Error::fatal(format!("invalid slice {low} > {high}")));
-        }
-        if low < self.first_index()? {
-            return Err(StorageError::Compacted.into());
-        }
-        let last_index = self.last_index()?;
-        if high > last_index + 1 {
-            return Err(Error::fatal(format!(
-                "slice[{low},{high}) out of bound [{},{last_index}]",
-                self.first_index()?
-            )));
-        }
-        Ok(())
-    }
-
     /// A snapshot for the follower `to` that reaches at least `request_index`: the one that is on its
     /// way into the storage, or the storage's own.
     pub(crate) fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot> {
@@ -375,9 +149,25 @@ impl<S: Storage> RaftLog<S> {
     }
 
     /// Replaces the whole log by a snapshot, which counts as committed.
-    pub(crate) fn restore(&mut self, snapshot: Snapshot) {
-        self.committed = snapshot.index();
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MalformedMessage`] when no log can reach its index, and [`Error::Fatal`] when it lies
+    /// before what is committed.
+    pub(crate) fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        let index = snapshot.index();
+        if index > INDEX_MAX {
+            return Err(Error::MalformedMessage(format!("snapshot up to {index}")));
+        }
+        if index < self.committed {
+            return Err(Error::fatal(format!(
+                "snapshot({index}) lies before committed({})",
+                self.committed
+            )));
+        }
+        self.committed = index;
         self.unstable.restore(snapshot);
+        Ok(())
     }
 
     /// Marks the unstable tail as handed out for writing.
@@ -419,21 +209,6 @@ impl<S: Storage> RaftLog<S> {
     pub(crate) fn stable_snap_to(&mut self, index: u64) {
         self.unstable.stable_snap_to(index);
     }
-}
-
-/// Entries come from another node, so their indexes are checked before anything relies on them.
-fn check_consecutive(after: u64, entries: &[Entry]) -> Result<()> {
-    let mut previous = after;
-    for entry in entries {
-        if entry.index.checked_sub(1) != Some(previous) {
-            return Err(Error::MalformedMessage(format!(
-                "entry {} follows entry {previous}",
-                entry.index
-            )));
-        }
-        previous = entry.index;
-    }
-    Ok(())
 }
 
 impl<S> fmt::Display for RaftLog<S> {

@@ -1,0 +1,109 @@
+//! Reads entries that may lie in the storage, in the unstable tail, or across both.
+
+use super::size::{append_fitting, encoded_bytes, first_fitting};
+use super::{GetEntriesContext, RaftLog, Storage};
+use crate::eraftpb::Entry;
+use crate::errors::{Error, Result, StorageError};
+
+impl<S: Storage> RaftLog<S> {
+    /// The entries from `index` to the end, bounded by bytes; none behind the end.
+    pub(crate) fn entries(
+        &self,
+        index: u64,
+        max_bytes: u64,
+        context: GetEntriesContext,
+    ) -> Result<Vec<Entry>> {
+        let last_index = self.last_index()?;
+        if index > last_index {
+            return Ok(Vec::new());
+        }
+        self.slice(index, last_index + 1, max_bytes, context)
+    }
+
+    /// The entries `[low, high)`, bounded by bytes but at least one.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Compacted`] when `low` was cut off, passing conditions of the storage, and
+    /// [`Error::Fatal`] when the range leaves the log at the end.
+    pub(crate) fn slice(
+        &self,
+        low: u64,
+        high: u64,
+        max_bytes: u64,
+        context: GetEntriesContext,
+    ) -> Result<Vec<Entry>> {
+        self.check_bounds(low, high)?;
+        if low == high {
+            return Ok(Vec::new());
+        }
+        let offset = self.unstable.offset;
+        if low >= offset {
+            let tail = self.unstable.slice(low, high)?;
+            return Ok(first_fitting(tail, max_bytes));
+        }
+        let stored_high = high.min(offset);
+        let mut entries = self.stored(low, stored_high, max_bytes, context)?;
+        let cut_short = (entries.len() as u64) < stored_high - low;
+        if high > offset && !cut_short {
+            let free_bytes = max_bytes.saturating_sub(encoded_bytes(&entries));
+            let tail = self.unstable.slice(offset, high)?;
+            append_fitting(&mut entries, tail, free_bytes);
+        }
+        Ok(entries)
+    }
+
+    fn stored(
+        &self,
+        low: u64,
+        high: u64,
+        max_bytes: u64,
+        context: GetEntriesContext,
+    ) -> Result<Vec<Entry>> {
+        match self.store.entries(low, high, max_bytes, context) {
+            Ok(entries) => {
+                check_stored(low, high, &entries)?;
+                Ok(entries)
+            }
+            Err(StorageError::Unavailable) => Err(Error::fatal(format!(
+                "entries[{low}:{high}) is unavailable from storage"
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn check_bounds(&self, low: u64, high: u64) -> Result<()> {
+        if low > high {
+            return Err(Error::fatal(format!("invalid slice {low} > {high}")));
+        }
+        if low < self.first_index()? {
+            return Err(StorageError::Compacted.into());
+        }
+        let last_index = self.last_index()?;
+        if high > last_index + 1 {
+            return Err(Error::fatal(format!(
+                "slice[{low},{high}) out of bound [{},{last_index}]",
+                self.first_index()?
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What the application's storage gives is sent on to other nodes, so it is checked to be what was
+/// asked for: consecutive from `low` on, at least one and not past `high`.
+fn check_stored(low: u64, high: u64, entries: &[Entry]) -> Result<()> {
+    let consecutive = (low..high)
+        .zip(entries)
+        .all(|(index, entry)| entry.index == index);
+    if consecutive && !entries.is_empty() && entries.len() as u64 <= high - low {
+        return Ok(());
+    }
+    let ends = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.index);
+    Err(Error::fatal(format!(
+        "storage was asked for entries[{low},{high}) and gave {} from {} to {}",
+        entries.len(),
+        ends(entries.first()),
+        ends(entries.last())
+    )))
+}
