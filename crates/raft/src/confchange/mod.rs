@@ -10,6 +10,8 @@ mod invariants;
 mod proptests;
 mod request;
 mod restore;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use thiserror::Error as ThisError;

@@ -91,3 +91,7 @@ impl Inflights {
         self.bytes = 0;
     }
 }
+
+#[cfg(test)]
+#[path = "inflights_tests.rs"]
+mod tests;

@@ -6,6 +6,8 @@ mod inflights;
 mod progress;
 mod progress_map;
 mod state;
+#[cfg(test)]
+mod tests;
 #[allow(clippy::module_inception)]
 mod tracker;
 

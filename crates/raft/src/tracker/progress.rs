@@ -266,3 +266,7 @@ impl fmt::Display for Progress {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;
