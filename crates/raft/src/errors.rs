@@ -27,6 +27,9 @@ pub enum Error {
     /// A message whose fields contradict each other. It was ignored and changed nothing.
     #[error("malformed message: {0}")]
     MalformedMessage(String),
+    /// A message of a type that this version does not know, probably of a newer one.
+    #[error("raft: cannot step message of unknown type {0}")]
+    StepUnknownMsg(i32),
     /// The proposal or read was not accepted and had no effect; the reason says who may accept it.
     #[error("raft proposal dropped: {0}")]
     ProposalDropped(DropReason),
@@ -60,6 +63,7 @@ impl Error {
             Self::Store(error) => error.is_fatal(),
             Self::StepLocalMsg
             | Self::StepPeerNotFound
+            | Self::StepUnknownMsg(_)
             | Self::MalformedMessage(_)
             | Self::ProposalDropped(_)
             | Self::ConfigInvalid(_)
@@ -75,6 +79,7 @@ impl Error {
             Self::Store(error) => error.is_temporary(),
             Self::StepLocalMsg
             | Self::StepPeerNotFound
+            | Self::StepUnknownMsg(_)
             | Self::MalformedMessage(_)
             | Self::ConfigInvalid(_)
             | Self::ConfChange(_)

@@ -3,16 +3,29 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod confchange;
+mod config;
 pub mod eraftpb;
 mod errors;
 pub mod formatter;
 mod log;
 pub mod logger;
+mod message_kind;
 pub mod quorum;
+mod raft;
+mod raw_node;
+mod status;
 pub mod tracker;
 
+pub use confchange::{ConfChangeError, ConfChangeI};
+pub use config::{Config, ReadOnlyOption};
 pub use errors::{DropReason, Error, Result, StorageError};
 pub use log::{GetEntriesContext, MemStorage, RaftState, Storage};
+pub use logger::{Logger, default_logger};
+pub use message_kind::{is_empty_snap, is_local_msg, is_local_target, is_response_msg};
+pub use raft::{Proposed, ReadState, SoftState, StateRole};
+pub use raw_node::{LightReady, RawNode, Ready, SnapshotStatus};
+pub use status::Status;
+pub use tracker::{Progress, ProgressState};
 
 /// Where a node's messages to its own log writer are addressed.
 pub const LOCAL_APPEND_THREAD: u64 = u64::MAX;

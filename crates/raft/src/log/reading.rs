@@ -53,6 +53,30 @@ impl<S: Storage> RaftLog<S> {
         Ok(entries)
     }
 
+    /// Visits the entries `[low, high)` in pages of about `page_bytes`, until `visit` returns `false`.
+    ///
+    /// # Errors
+    ///
+    /// As [`RaftLog::slice`].
+    pub(crate) fn scan(
+        &self,
+        low: u64,
+        high: u64,
+        page_bytes: u64,
+        context: GetEntriesContext,
+        mut visit: impl FnMut(&[Entry]) -> bool,
+    ) -> Result<()> {
+        let mut next = low;
+        while next < high {
+            let page = self.slice(next, high, page_bytes, context)?;
+            next += page.len() as u64;
+            if page.is_empty() || !visit(&page) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     fn stored(
         &self,
         low: u64,

@@ -1,0 +1,132 @@
+//! When a message may leave: at once, or after the disk.
+
+use super::Raft;
+use crate::eraftpb::{Message, MessageType};
+use crate::{Error, INVALID_ID, Result, Storage};
+
+/// Messages that wait for the next Ready.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Messages to other nodes that may leave at once, also while entries and votes of this node
+    /// are still on their way to its disk.
+    pub(crate) immediate: Vec<Message>,
+    /// Answers that promise something (an entry is kept, a vote is given), to other nodes or to
+    /// this node itself. They leave after everything that is not yet stable, in this Ready and in
+    /// those before it, has become durable (thesis, section 3.8).
+    pub(crate) after_append: Vec<Message>,
+    /// Where the last append message of each peer lies in `immediate`, for `batch_append`.
+    pub(crate) append_tails: Vec<AppendTail>,
+}
+
+/// An append message that waits in the outbox and may still grow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppendTail {
+    pub(crate) to: u64,
+    pub(crate) position: usize,
+    pub(crate) bytes: u64,
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.immediate.is_empty() && self.after_append.is_empty()
+    }
+
+    pub(crate) fn take_immediate(&mut self) -> Vec<Message> {
+        self.append_tails.clear();
+        std::mem::take(&mut self.immediate)
+    }
+
+    pub(crate) fn take_after_append(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.after_append)
+    }
+}
+
+impl<S: Storage> Raft<S> {
+    /// Puts a message into the outbox.
+    ///
+    /// Campaign messages name the term that they are about; proposals and reads that are forwarded
+    /// have none, since they may reach a leader of any term; all others get the node's own.
+    pub(super) fn send(&mut self, kind: MessageType, mut message: Message) -> Result<()> {
+        message.msg_type = kind.into();
+        if message.from == INVALID_ID {
+            message.from = self.id;
+        }
+        match term_rule(kind) {
+            TermRule::Given if message.term == 0 => {
+                return Err(Error::fatal(format!(
+                    "{kind:?} to {} without term",
+                    message.to
+                )));
+            }
+            TermRule::Own | TermRule::Absent if message.term != 0 => {
+                return Err(Error::fatal(format!(
+                    "{kind:?} to {} with term {}, which is not the sender's to choose",
+                    message.to, message.term
+                )));
+            }
+            TermRule::Own => message.term = self.term,
+            TermRule::Given | TermRule::Absent => {}
+        }
+        if waits_for_disk(kind) {
+            self.outbox.after_append.push(message);
+        } else if message.to == self.id {
+            return Err(Error::fatal(format!(
+                "{kind:?} of node {} to itself",
+                self.id
+            )));
+        } else {
+            self.outbox.immediate.push(message);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TermRule {
+    /// The sender of the message chooses it.
+    Given,
+    /// The term of the node.
+    Own,
+    /// None.
+    Absent,
+}
+
+fn term_rule(kind: MessageType) -> TermRule {
+    match kind {
+        MessageType::MsgRequestVote
+        | MessageType::MsgRequestVoteResponse
+        | MessageType::MsgRequestPreVote
+        | MessageType::MsgRequestPreVoteResponse => TermRule::Given,
+        MessageType::MsgPropose | MessageType::MsgReadIndex => TermRule::Absent,
+        MessageType::MsgHup
+        | MessageType::MsgBeat
+        | MessageType::MsgAppend
+        | MessageType::MsgAppendResponse
+        | MessageType::MsgSnapshot
+        | MessageType::MsgHeartbeat
+        | MessageType::MsgHeartbeatResponse
+        | MessageType::MsgUnreachable
+        | MessageType::MsgSnapStatus
+        | MessageType::MsgCheckQuorum
+        | MessageType::MsgTransferLeader
+        | MessageType::MsgTimeoutNow
+        | MessageType::MsgReadIndexResp
+        | MessageType::MsgStorageAppend
+        | MessageType::MsgStorageAppendResp
+        | MessageType::MsgStorageApply
+        | MessageType::MsgStorageApplyResp
+        | MessageType::MsgForgetLeader => TermRule::Own,
+    }
+}
+
+/// Whether a message promises something that must be durable first.
+///
+/// Refusals wait as well: they are rare, and a refused vote may rest on a vote that is not durable.
+fn waits_for_disk(kind: MessageType) -> bool {
+    matches!(
+        kind,
+        MessageType::MsgAppendResponse
+            | MessageType::MsgRequestVoteResponse
+            | MessageType::MsgRequestPreVoteResponse
+    )
+}

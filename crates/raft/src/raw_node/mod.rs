@@ -1,0 +1,454 @@
+//! The only door to a node.
+
+mod accessors;
+mod advance;
+mod ready;
+mod storage_messages;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::ready::{LightReady, Ready};
+
+use self::advance::ApplyBatch;
+use self::storage_messages::{AppendWork, apply_message, apply_message_without_response};
+use crate::confchange::{ConfChangeI, encode};
+use crate::eraftpb::{ConfState, Entry, HardState, Message, MessageType};
+use crate::log::{encoded_bytes, payload_bytes};
+use crate::logger::{Logger, default_logger};
+use crate::raft::{Proposed, Raft, SoftState, StateRole, UnfitConfChange};
+use crate::{
+    Config, Error, INVALID_ID, Result, Storage, is_local_msg, is_local_target, is_response_msg,
+};
+
+/// Whether a snapshot reached its follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotStatus {
+    /// The follower has it.
+    Finish,
+    /// It was lost on its way, or could not be installed.
+    Failure,
+}
+
+/// One node of one consensus group.
+///
+/// The application drives it from one task: it hands in time ([`tick`](Self::tick)), messages
+/// ([`step`](Self::step)) and requests, and works off what comes out ([`ready`](Self::ready)). No
+/// method blocks, but the methods of the [`Storage`] are called in the middle of them.
+///
+/// After an error for which [`Error::is_fatal`] holds, the node refuses all further work with
+/// [`Error::Fatal`]; the process lives on.
+pub struct RawNode<S> {
+    raft: Raft<S>,
+    async_storage_writes: bool,
+    apply_unstable_entries: bool,
+    /// The number of the last Ready.
+    ready_number: u64,
+    /// In synchronous mode, the Ready that was taken and not advanced.
+    outstanding: Option<u64>,
+    prev_ss: SoftState,
+    prev_hs: HardState,
+    /// In synchronous mode, what the node tells itself once the outstanding Ready is durable.
+    steps_on_advance: Vec<Message>,
+    /// In synchronous mode, committed entries that were handed out and not acknowledged.
+    unapplied: VecDeque<ApplyBatch>,
+    /// Why the node has stopped.
+    failure: Option<String>,
+}
+
+impl<S: Storage> RawNode<S> {
+    /// Starts a node from what its storage holds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConfigInvalid`], an error of the storage, or [`Error::Fatal`] when the storage
+    /// contradicts itself, for example with a commit index behind the end of its log.
+    pub fn new(config: &Config, store: S, logger: Arc<dyn Logger>) -> Result<Self> {
+        let raft = Raft::new(config, store, logger)?;
+        Ok(Self {
+            async_storage_writes: config.async_storage_writes,
+            apply_unstable_entries: !config.async_storage_writes && config.apply_unstable_entries,
+            ready_number: 0,
+            outstanding: None,
+            prev_ss: raft.soft_state(),
+            prev_hs: raft.hard_state(),
+            steps_on_advance: Vec::new(),
+            unapplied: VecDeque::new(),
+            failure: None,
+            raft,
+        })
+    }
+
+    /// As [`new`](Self::new), with log lines going to `tracing`.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_default_logger(config: &Config, store: S) -> Result<Self> {
+        Self::new(config, store, default_logger())
+    }
+
+    /// Runs one operation, and remembers when it shows that the node must stop.
+    fn run<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if let Some(failure) = &self.failure {
+            return Err(Error::fatal(format!("the node has stopped: {failure}")));
+        }
+        let result = operation(self);
+        if let Err(error) = &result
+            && error.is_fatal()
+        {
+            self.failure = Some(error.to_string());
+        }
+        result
+    }
+
+    fn step_to_raft(&mut self, message: Message) -> Result<()> {
+        self.run(|node| node.raft.step(message))
+    }
+
+    /// Moves the node's clock by one tick. Returns whether that gave it something to do, so that
+    /// [`has_ready`](Self::has_ready) is worth asking.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn tick(&mut self) -> Result<bool> {
+        self.run(|node| node.raft.tick())
+    }
+
+    /// Campaigns now. Without effect on a leader, a learner, a node that has configuration changes
+    /// to apply, and, under leases, on a node that has heard from a leader recently.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn campaign(&mut self) -> Result<()> {
+        self.step_to_raft(request(MessageType::MsgHup, INVALID_ID))
+    }
+
+    /// Takes in a message of another node, or the response of a storage thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StepLocalMsg`], [`Error::StepPeerNotFound`], [`Error::StepUnknownMsg`] and
+    /// [`Error::MalformedMessage`] for messages that have no effect; [`Error::ProposalDropped`] for
+    /// forwarded proposals and reads; else what stops the node.
+    pub fn step(&mut self, message: Message) -> Result<()> {
+        let kind = MessageType::try_from(message.msg_type)
+            .map_err(|_| Error::StepUnknownMsg(message.msg_type))?;
+        let from_own_thread = is_local_target(message.from);
+        if is_local_msg(kind) && !from_own_thread {
+            return Err(Error::StepLocalMsg);
+        }
+        let from_member = self.raft.tracker.progress.contains(message.from);
+        if is_response_msg(kind) && !from_own_thread && !from_member {
+            return Err(Error::StepPeerNotFound);
+        }
+        self.step_to_raft(message)
+    }
+
+    /// Proposes an entry. A follower forwards it to the leader.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProposalDropped`]. A proposal that was forwarded can still be lost on its way.
+    pub fn propose(&mut self, context: impl Into<Bytes>, data: impl Into<Bytes>) -> Result<()> {
+        let entry = Entry {
+            data: data.into(),
+            context: context.into(),
+            ..Entry::default()
+        };
+        self.propose_by_message(entry)
+    }
+
+    fn propose_by_message(&mut self, entry: Entry) -> Result<()> {
+        let mut proposal = request(MessageType::MsgPropose, self.raft.id);
+        proposal.entries = vec![entry];
+        self.step_to_raft(proposal)
+    }
+
+    /// On a leader, proposes entries, all or none, and tells where in the log they are. This is one
+    /// step for any number of entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProposalDropped`], also on any other node than the leader;
+    /// [`Error::ConfChange`] when a configuration change among them does not fit.
+    pub fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<Proposed> {
+        self.run(|node| {
+            node.raft.require_leader()?;
+            node.raft.propose(entries, UnfitConfChange::RefusesProposal)
+        })
+    }
+
+    /// Proposes a change of the configuration. A follower forwards it to the leader.
+    ///
+    /// A change that does not fit the leader's state becomes an empty entry, so that a proposer on
+    /// another node sees that it was passed over. [`propose_entries`](Self::propose_entries) refuses
+    /// it instead.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProposalDropped`]; [`Error::ConfChange`] for a change that no node could read.
+    pub fn propose_conf_change(
+        &mut self,
+        context: impl Into<Bytes>,
+        change: impl ConfChangeI,
+    ) -> Result<()> {
+        let (entry_type, data) = encode(&change);
+        self.propose_by_message(Entry {
+            entry_type: entry_type.into(),
+            data,
+            context: context.into(),
+            ..Entry::default()
+        })
+    }
+
+    /// Puts a committed change of the configuration into force. To be called for each of them when it
+    /// is applied, unless the application refuses it, which it must then do on every node.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ConfChange`] when the change does not fit; nothing has changed then, here and on every
+    /// other node. Else what stops the node.
+    pub fn apply_conf_change(&mut self, change: &impl ConfChangeI) -> Result<ConfState> {
+        self.run(|node| node.raft.apply_conf_change(&change.as_v2()))
+    }
+
+    /// Asks for the index that a linearizable read must see applied. The answer comes as a
+    /// [`ReadState`](crate::ReadState) with the same context; no answer ever comes when the
+    /// leadership or the message is lost, so the application needs a deadline of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProposalDropped`] when no leader is known or too many reads wait.
+    pub fn read_index(&mut self, rctx: impl Into<Bytes>) -> Result<()> {
+        let mut read = request(MessageType::MsgReadIndex, INVALID_ID);
+        read.entries = vec![Entry {
+            data: rctx.into(),
+            ..Entry::default()
+        }];
+        self.step_to_raft(read)
+    }
+
+    /// Begins to hand over leadership to a voter; a follower passes the request on. The outcome shows
+    /// in [`soft_state`](Self::soft_state).
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn transfer_leader(&mut self, transferee: u64) -> Result<()> {
+        self.step_to_raft(request(MessageType::MsgTransferLeader, transferee))
+    }
+
+    /// Makes a follower forget its leader, so that it may vote at once; for an application that knows
+    /// the leader to be gone. The term stays. Without effect on other roles and under leases.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn forget_leader(&mut self) -> Result<()> {
+        self.step_to_raft(request(MessageType::MsgForgetLeader, INVALID_ID))
+    }
+
+    /// Makes a leader a follower in its own term, for example because its disk hangs. Proposals that
+    /// are not committed are then up to the next leader.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn resign(&mut self) -> Result<()> {
+        self.run(|node| node.raft.resign())
+    }
+
+    /// Tells a leader that the last message to a node was lost.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn report_unreachable(&mut self, id: u64) -> Result<()> {
+        self.step_to_raft(request(MessageType::MsgUnreachable, id))
+    }
+
+    /// Tells a leader what became of a snapshot. Without the report of a failure the follower gets
+    /// nothing more.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn report_snapshot(&mut self, id: u64, status: SnapshotStatus) -> Result<()> {
+        let mut report = request(MessageType::MsgSnapStatus, id);
+        report.reject = status == SnapshotStatus::Failure;
+        self.step_to_raft(report)
+    }
+
+    /// Asks the leader for a snapshot, because this node's state machine is damaged. The node takes
+    /// no entries until it arrives; the request ends with the term.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RequestSnapshotDropped`] when it cannot be asked for now.
+    pub fn request_snapshot(&mut self) -> Result<()> {
+        self.run(|node| node.raft.request_snapshot())
+    }
+
+    /// Sends heartbeats now, if this node leads.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn ping(&mut self) -> Result<()> {
+        self.run(|node| node.raft.ping())
+    }
+
+    /// Tells that the entries for the follower `to` are there now, after the storage has answered
+    /// [`StorageError::LogTemporarilyUnavailable`](crate::StorageError::LogTemporarilyUnavailable).
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn on_entries_fetched(&mut self, to: u64) -> Result<()> {
+        self.run(|node| node.raft.on_entries_fetched(to))
+    }
+
+    /// Demands that an entry is held by nodes of two commit groups before it is committed, or no
+    /// longer demands it. Until groups are assigned, any quorum commits.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn enable_group_commit(&mut self, enable: bool) -> Result<()> {
+        self.run(|node| node.raft.enable_group_commit(enable))
+    }
+
+    /// Assigns nodes (first) to commit groups (second), for example by availability zone; group 0 is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn assign_commit_groups(&mut self, groups: &[(u64, u64)]) -> Result<()> {
+        self.run(|node| node.raft.assign_commit_groups(groups))
+    }
+
+    /// Whether [`ready`](Self::ready) would hold anything.
+    pub fn has_ready(&self) -> bool {
+        let raft = &self.raft;
+        let hard_state = raft.hard_state();
+        !raft.outbox.is_empty()
+            || raft.log.has_next_unstable_entries()
+            || raft
+                .log
+                .has_next_committed_entries(self.apply_unstable_entries)
+            || (hard_state != self.prev_hs && !hard_state.is_empty())
+            || raft.soft_state() != self.prev_ss
+            || !raft.read_states.is_empty()
+            || raft.log.next_unstable_snapshot().is_some()
+            || raft.has_reads_to_send()
+    }
+
+    /// Takes everything that is to be done now; see [`Ready`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fatal`], also when the last Ready of synchronous mode was not advanced; errors of the
+    /// storage.
+    pub fn ready(&mut self) -> Result<Ready> {
+        self.run(Self::take_ready)
+    }
+
+    fn take_ready(&mut self) -> Result<Ready> {
+        if let Some(number) = self.outstanding {
+            return Err(Error::fatal(format!(
+                "Ready {} was asked for before Ready {number} was advanced",
+                self.ready_number + 1
+            )));
+        }
+        self.raft.send_reads()?;
+        let committed = self
+            .raft
+            .log
+            .next_committed_entries(self.apply_unstable_entries)?;
+        let hard_state = self.raft.hard_state();
+        let (ss, hs) = (self.changed_soft_state(), self.changed_hard_state());
+        let entries = self.raft.log.next_unstable_entries().to_vec();
+        let must_sync = !entries.is_empty()
+            || hard_state.term != self.prev_hs.term
+            || hard_state.vote != self.prev_hs.vote;
+        let append = AppendWork {
+            entries,
+            hard_state: hs,
+            snapshot: self.raft.log.next_unstable_snapshot().cloned(),
+            responses: self.raft.outbox.take_after_append(),
+        };
+        let mut ready = Ready {
+            number: self.ready_number + 1,
+            ss,
+            hs,
+            read_states: std::mem::take(&mut self.raft.read_states),
+            messages: self.raft.outbox.take_immediate(),
+            storage_append: append.into_message(&self.raft)?,
+            must_sync,
+            ..Ready::default()
+        };
+        self.accept_committed(&committed)?;
+        if self.async_storage_writes {
+            ready.storage_apply =
+                (!committed.is_empty()).then(|| apply_message(self.raft.id, committed));
+        } else {
+            ready.storage_apply = (!committed.is_empty())
+                .then(|| apply_message_without_response(self.raft.id, committed));
+            self.keep_own_responses(&mut ready);
+            self.outstanding = Some(ready.number);
+        }
+        self.raft.log.accept_unstable();
+        self.ready_number = ready.number;
+        self.prev_ss = self.raft.soft_state();
+        self.prev_hs = hard_state;
+        Ok(ready)
+    }
+
+    fn changed_soft_state(&self) -> Option<SoftState> {
+        let soft_state = self.raft.soft_state();
+        (soft_state != self.prev_ss).then_some(soft_state)
+    }
+
+    fn changed_hard_state(&self) -> Option<HardState> {
+        let hard_state = self.raft.hard_state();
+        (hard_state != self.prev_hs && !hard_state.is_empty()).then_some(hard_state)
+    }
+
+    /// Counts entries as handed to the state machine.
+    fn accept_committed(&mut self, entries: &[Entry]) -> Result<()> {
+        let Some(last) = entries.last() else {
+            return Ok(());
+        };
+        let batch = ApplyBatch {
+            last_index: last.index,
+            encoded_bytes: encoded_bytes(entries),
+            payload_bytes: payload_bytes(entries),
+        };
+        self.raft.log.accept_applying(
+            batch.last_index,
+            batch.encoded_bytes,
+            self.apply_unstable_entries,
+        )?;
+        if !self.async_storage_writes {
+            self.unapplied.push_back(batch);
+        }
+        Ok(())
+    }
+}
+
+/// A message of the application to its own node.
+fn request(kind: MessageType, from: u64) -> Message {
+    Message {
+        msg_type: kind.into(),
+        from,
+        ..Message::default()
+    }
+}

@@ -1,0 +1,113 @@
+//! The messages to a node's own disk and state machine, with the answers that they will bring.
+
+use crate::eraftpb::{Entry, HardState, Message, MessageType, Snapshot};
+use crate::raft::Raft;
+use crate::{LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Result, Storage};
+
+/// The parts of a Ready that go to the disk.
+#[derive(Debug)]
+pub(super) struct AppendWork {
+    pub(super) entries: Vec<Entry>,
+    pub(super) hard_state: Option<HardState>,
+    pub(super) snapshot: Option<Snapshot>,
+    /// Answers that have to wait until all of it, and all that was handed out before, is durable.
+    pub(super) responses: Vec<Message>,
+}
+
+impl AppendWork {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.hard_state.is_none()
+            && self.snapshot.is_none()
+            && self.responses.is_empty()
+    }
+
+    /// The message for the log writer, or `None` when there is nothing to do.
+    ///
+    /// The node's own notice comes last in its responses: its acknowledgements of new entries then
+    /// find the terms of these entries still in memory.
+    pub(super) fn into_message<S: Storage>(mut self, raft: &Raft<S>) -> Result<Option<Message>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        self.responses
+            .extend(stored_notice(raft, self.snapshot.as_ref())?);
+        let hard_state = self.hard_state.unwrap_or_default();
+        Ok(Some(Message {
+            msg_type: MessageType::MsgStorageAppend.into(),
+            to: LOCAL_APPEND_THREAD,
+            from: raft.id,
+            term: hard_state.term,
+            vote: hard_state.vote,
+            commit: hard_state.commit,
+            entries: self.entries,
+            snapshot: self.snapshot.map(Box::new),
+            responses: self.responses,
+            ..Message::default()
+        }))
+    }
+}
+
+/// What the log writer will tell the node: the tail of the log, as of now, is durable.
+///
+/// It names the last entry of the log and the current term, even when this Ready holds no entries.
+/// Entries may be replaced by those of another leader and later by the first ones again while
+/// writes of all three are under way. A notice that names only index and term of an entry could
+/// then come from the first write and be taken for the third. Notices of earlier terms are
+/// therefore ignored; and since each change of the term writes a hard state, whose notice covers
+/// the tail again, no entry waits for ever.
+fn stored_notice<S: Storage>(
+    raft: &Raft<S>,
+    snapshot: Option<&Snapshot>,
+) -> Result<Option<Message>> {
+    let has_tail = raft.log.has_next_or_in_progress_unstable_entries();
+    if !has_tail && snapshot.is_none() {
+        return Ok(None);
+    }
+    let (index, log_term) = if has_tail {
+        raft.log.last_id()?
+    } else {
+        (0, 0)
+    };
+    Ok(Some(Message {
+        msg_type: MessageType::MsgStorageAppendResp.into(),
+        to: raft.id,
+        from: LOCAL_APPEND_THREAD,
+        term: raft.term,
+        index,
+        log_term,
+        snapshot: snapshot.cloned().map(Box::new),
+        ..Message::default()
+    }))
+}
+
+/// The message for the state machine. Committed entries belong to no term in particular.
+pub(super) fn apply_message(id: u64, entries: Vec<Entry>) -> Message {
+    let applied = Message {
+        msg_type: MessageType::MsgStorageApplyResp.into(),
+        to: id,
+        from: LOCAL_APPLY_THREAD,
+        entries: entries.clone(),
+        ..Message::default()
+    };
+    Message {
+        msg_type: MessageType::MsgStorageApply.into(),
+        to: LOCAL_APPLY_THREAD,
+        from: id,
+        entries,
+        responses: vec![applied],
+        ..Message::default()
+    }
+}
+
+/// The message that carries committed entries in synchronous mode, where the node itself remembers
+/// what it handed out.
+pub(super) fn apply_message_without_response(id: u64, entries: Vec<Entry>) -> Message {
+    Message {
+        msg_type: MessageType::MsgStorageApply.into(),
+        to: LOCAL_APPLY_THREAD,
+        from: id,
+        entries,
+        ..Message::default()
+    }
+}
