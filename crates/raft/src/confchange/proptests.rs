@@ -18,12 +18,13 @@ enum Step {
 
 fn change() -> impl Strategy<Value = ConfChangeSingle> {
     let kinds = prop_oneof![
-        Just(ConfChangeType::AddNode),
-        Just(ConfChangeType::AddLearnerNode),
-        Just(ConfChangeType::RemoveNode),
-        Just(ConfChangeType::UpdateNode),
+        5 => Just(ConfChangeType::AddNode),
+        4 => Just(ConfChangeType::AddLearnerNode),
+        3 => Just(ConfChangeType::RemoveNode),
+        1 => Just(ConfChangeType::UpdateNode),
     ];
-    (kinds, 0..8u64).prop_map(|(kind, node_id)| ConfChangeSingle {
+    // Few nodes, so that a node often changes more than once.
+    (kinds, 0..6u64).prop_map(|(kind, node_id)| ConfChangeSingle {
         change_type: kind.into(),
         node_id,
     })
@@ -32,7 +33,7 @@ fn change() -> impl Strategy<Value = ConfChangeSingle> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => prop::collection::vec(change(), 0..4).prop_map(Step::Simple),
-        3 => (any::<bool>(), prop::collection::vec(change(), 0..6))
+        3 => (any::<bool>(), prop::collection::vec(change(), 0..8))
             .prop_map(|(auto_leave, changes)| Step::EnterJoint(auto_leave, changes)),
         3 => Just(Step::LeaveJoint),
     ]

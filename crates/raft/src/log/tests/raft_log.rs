@@ -76,6 +76,18 @@ fn a_range_may_lie_in_the_storage_in_the_tail_or_across() {
 }
 
 #[test]
+fn a_small_entry_of_the_tail_never_takes_the_place_of_a_large_one_in_the_storage() {
+    let storage = MemStorage::new();
+    let mut stored = entries(1, &[1, 1]);
+    stored[1].data = vec![0; 100].into();
+    storage.append(&stored).unwrap();
+    let mut log = RaftLog::new(storage, NO_LIMIT).unwrap();
+    log.append(entries(3, &[1])).unwrap();
+    let cut = log.slice(1, 4, 50, INSPECT).unwrap();
+    assert_eq!(cut, entries(1, &[1]));
+}
+
+#[test]
 fn a_range_that_was_cut_off_is_compacted_and_one_behind_the_end_a_broken_invariant() {
     let log = log(&[1, 1, 1], &[2]);
     log.store.compact(1).unwrap();
