@@ -4,6 +4,11 @@
 //! [`LogReader`] is read beside it, by the loop and by tools. The suite in `conformance` says what
 //! both promise; any implementation can run it.
 
+mod bounds;
+pub(crate) mod durable;
+pub mod heed;
+mod memory;
+
 use std::future::Future;
 use std::path::PathBuf;
 
@@ -11,6 +16,9 @@ use raft::eraftpb::{Entry, HardState};
 use thiserror::Error;
 
 use crate::snapshot::SnapshotDescriptor;
+
+pub use self::heed::{HeedOptions, HeedReader, HeedStorage};
+pub use self::memory::{MemoryReader, MemoryStorage};
 
 /// Why the store could not do its work.
 #[derive(Debug, Error)]
@@ -69,6 +77,12 @@ pub enum StorageError {
     /// The batch breaks the contract (a gap, an index of a compacted entry); nothing was written.
     #[error("the batch does not fit the log: {0}")]
     BadBatch(String),
+    /// The store was closed while a reader of it was left.
+    #[error("{path} was closed")]
+    Closed {
+        /// The directory.
+        path: PathBuf,
+    },
     /// An earlier write failed; the store refuses work until it is opened again.
     #[error("an earlier write failed, the store is closed: {0}")]
     Poisoned(String),
@@ -134,17 +148,19 @@ impl StoredState {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WriteBatch {
     /// A received snapshot (its file is durable already): replaces the log, which then begins
-    /// after it. An older one than the log's start is [`StorageError::BadBatch`].
+    /// after it. An older one than the log's start or than the newest snapshot is
+    /// [`StorageError::BadBatch`].
     pub install: Option<SnapshotDescriptor>,
     /// Entries with consecutive indexes, the first at most one past the log's end and not
     /// compacted. All stored entries from the first one's index on are deleted before.
     pub entries: Vec<Entry>,
     /// Term, vote and commit.
     pub hard_state: Option<HardState>,
-    /// A snapshot made by this node (its file is durable already); the log stays.
+    /// A snapshot made by this node (its file is durable already); the log stays. An older one
+    /// than the newest does nothing, one past the log's end is [`StorageError::BadBatch`].
     pub snapshot: Option<SnapshotDescriptor>,
-    /// Entries up to this index may go, not past the newest snapshot. At or before the log's
-    /// start it does nothing.
+    /// Entries up to this index may go. At or before the log's start it does nothing; past the
+    /// newest snapshot or the log's end it is [`StorageError::BadBatch`].
     pub compact_to: Option<u64>,
     /// Replaces [`StoredState::system`].
     pub system: Option<bytes::Bytes>,
@@ -202,8 +218,8 @@ pub trait LogReader: Clone + Send + Sync + 'static {
     /// When the store cannot be read or is damaged.
     fn state(&self) -> Result<StoredState, StorageError>;
 
-    /// Entries from `low` to before `high`, at least one, then as many as have together at most
-    /// `bytes_max` payload bytes.
+    /// Entries from `low` to before `high`: the first, then as many as have together with it at
+    /// most `bytes_max` payload bytes (data and context). None when `high <= low`.
     ///
     /// # Errors
     /// [`StorageError::Compacted`] or [`StorageError::Unavailable`] when the range is not held.
@@ -214,4 +230,9 @@ pub trait LogReader: Clone + Send + Sync + 'static {
     /// # Errors
     /// As [`entries`](Self::entries).
     fn term(&self, index: u64) -> Result<u64, StorageError>;
+}
+
+/// What an entry counts against a limit of payload bytes.
+fn payload_bytes(entry: &Entry) -> u64 {
+    (entry.data.len() + entry.context.len()) as u64
 }
