@@ -96,7 +96,7 @@ impl<S: Storage> RaftLog<S> {
     /// [`Error::Fatal`] when they would replace a committed entry or leave a hole.
     pub(crate) fn append(&mut self, entries: Vec<Entry>) -> Result<u64> {
         let Some(first) = entries.first() else {
-            return self.last_index();
+            return Ok(self.last_index());
         };
         let after = first.index.saturating_sub(1);
         if after < self.committed {
@@ -106,7 +106,7 @@ impl<S: Storage> RaftLog<S> {
             )));
         }
         self.unstable.truncate_and_append(entries)?;
-        self.last_index()
+        Ok(self.last_index())
     }
 
     /// The first of the entries that this log does not hold.
@@ -115,7 +115,7 @@ impl<S: Storage> RaftLog<S> {
             if self.match_term(entry.index, entry.term)? {
                 continue;
             }
-            if entry.index > self.last_index()? {
+            if entry.index > self.last_index() {
                 return Ok(Difference::NewAt(entry.index));
             }
             return Ok(Difference::ConflictAt(Conflict {
@@ -151,7 +151,7 @@ impl<S: Storage> RaftLog<S> {
         if index <= self.committed {
             return Ok(());
         }
-        let last_index = self.last_index()?;
+        let last_index = self.last_index();
         if last_index < index {
             return Err(Error::fatal(format!(
                 "tocommit({index}) is out of range [lastIndex({last_index})]. \

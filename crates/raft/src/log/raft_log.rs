@@ -71,12 +71,10 @@ impl<S: Storage> RaftLog<S> {
         }
     }
 
-    /// The index of the last entry; that of the snapshot when nothing follows it.
-    pub(crate) fn last_index(&self) -> Result<u64> {
-        match self.unstable.maybe_last_index() {
-            Some(index) => Ok(index),
-            None => Ok(self.store.last_index()?),
-        }
+    /// The index of the last entry; that of the snapshot when nothing follows it. The tail begins
+    /// where the storage ends, so the storage need not be asked.
+    pub(crate) fn last_index(&self) -> u64 {
+        self.unstable.last_index()
     }
 
     /// The term of the last entry.
@@ -86,7 +84,7 @@ impl<S: Storage> RaftLog<S> {
 
     /// Index and term of the last entry.
     pub(crate) fn last_id(&self) -> Result<(u64, u64)> {
-        let index = self.last_index()?;
+        let index = self.last_index();
         match self.term(index) {
             Ok(term) => Ok((index, term)),
             Err(Error::Store(error)) if error.is_out_of_bounds() => Err(Error::fatal(format!(
@@ -109,7 +107,7 @@ impl<S: Storage> RaftLog<S> {
         if index.saturating_add(1) < self.first_index()? {
             return Err(StorageError::Compacted.into());
         }
-        if index > self.last_index()? {
+        if index > self.last_index() {
             return Err(StorageError::Unavailable.into());
         }
         Ok(self.store.term(index)?)

@@ -13,7 +13,7 @@ impl<S: Storage> RaftLog<S> {
         max_bytes: u64,
         context: GetEntriesContext,
     ) -> Result<Vec<Entry>> {
-        let last_index = self.last_index()?;
+        let last_index = self.last_index();
         if index > last_index {
             return Ok(Vec::new());
         }
@@ -103,7 +103,7 @@ impl<S: Storage> RaftLog<S> {
         if low < self.first_index()? {
             return Err(StorageError::Compacted.into());
         }
-        let last_index = self.last_index()?;
+        let last_index = self.last_index();
         if high > last_index + 1 {
             return Err(Error::fatal(format!(
                 "slice[{low},{high}) out of bound [{},{last_index}]",

@@ -41,6 +41,11 @@ impl Unstable {
         self.offset + self.entries.len() as u64
     }
 
+    /// The last index of the whole log.
+    pub(crate) fn last_index(&self) -> u64 {
+        self.end().saturating_sub(1)
+    }
+
     /// The position of an index within `entries`, if it is not before the first.
     fn position(&self, index: u64) -> Option<usize> {
         usize::try_from(index.checked_sub(self.offset)?).ok()
@@ -49,14 +54,6 @@ impl Unstable {
     /// The first index of the whole log, when a snapshot here decides it.
     pub(crate) fn maybe_first_index(&self) -> Option<u64> {
         self.snapshot.as_ref().map(|snapshot| snapshot.index() + 1)
-    }
-
-    /// The last index of the whole log, when an entry or a snapshot here decides it.
-    pub(crate) fn maybe_last_index(&self) -> Option<u64> {
-        if !self.entries.is_empty() {
-            return Some(self.end() - 1);
-        }
-        self.snapshot.as_ref().map(Snapshot::index)
     }
 
     /// The term at `index`, when an entry or the snapshot here has that index.

@@ -21,7 +21,7 @@ impl<S: Storage> Raft<S> {
 
     /// What a change makes of the configuration in force.
     pub(super) fn changed_configuration(&self, change: &ConfChangeV2) -> Result<Changed> {
-        let changer = Changer::new(&self.tracker, self.log.last_index()?);
+        let changer = Changer::new(&self.tracker, self.log.last_index());
         let changed = if change.leave_joint() {
             changer.leave_joint()
         } else if let Some(auto_leave) = change.enter_joint()? {

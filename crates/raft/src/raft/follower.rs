@@ -191,7 +191,7 @@ impl<S: Storage> Raft<S> {
     /// at most the term `prev_term`, so entries of this log with later terms are not in it. The
     /// leader skips in the same way, from the term in this answer (`next_probe_index`).
     fn reject_append(&mut self, to: u64, prev_index: u64, prev_term: u64) -> Result<()> {
-        let last_index = self.log.last_index()?;
+        let last_index = self.log.last_index();
         let (hint_index, hint_term) = self
             .log
             .find_conflict_by_term(prev_index.min(last_index), prev_term)?;

@@ -51,7 +51,7 @@ impl<S: Storage> Raft<S> {
     }
 
     pub(super) fn handle_heartbeat_response(&mut self, m: &Message) -> Result<()> {
-        let last_index = self.log.last_index()?;
+        let last_index = self.log.last_index();
         let progress = self.progress_mut(m.from)?;
         progress.recent_active = true;
         progress.msg_app_flow_paused = false;

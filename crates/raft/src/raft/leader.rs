@@ -48,7 +48,7 @@ impl<S: Storage> Raft<S> {
         own.recent_active = true;
         // Entries of earlier terms may change the configuration. Reading the whole tail to find out
         // could be long, so no further change is accepted before all of it is applied.
-        self.pending_conf_index = self.log.last_index()?;
+        self.pending_conf_index = self.log.last_index();
         // The first entry of the term commits everything before it (Raft paper, section 5.4.2). It
         // weighs nothing, so the quota cannot refuse it.
         if self.append_entries(vec![Entry::default()])?.is_none() {

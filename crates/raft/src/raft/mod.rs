@@ -194,7 +194,7 @@ impl<S: Storage> Raft<S> {
             visit_ids: Vec::new(),
             config,
         };
-        let last_index = raft.log.last_index()?;
+        let last_index = raft.log.last_index();
         let changer = Changer::new(&raft.tracker, last_index);
         let (configuration, progress) = restore(&changer, &initial.conf_state)
             .map_err(|error| Error::fatal(format!("stored configuration: {error}")))?;
@@ -221,7 +221,7 @@ impl<S: Storage> Raft<S> {
         if state.is_empty() {
             return Ok(());
         }
-        let (low, high) = (self.log.committed, self.log.last_index()?);
+        let (low, high) = (self.log.committed, self.log.last_index());
         if state.commit < low || state.commit > high {
             return Err(Error::fatal(format!(
                 "stored commit index {} is out of range [{low}, {high}] of the log",
@@ -289,7 +289,7 @@ impl<S: Storage> Raft<S> {
     }
 
     fn reset_progress(&mut self) -> Result<()> {
-        let last_index = self.log.last_index()?;
+        let last_index = self.log.last_index();
         let own = self.id;
         for (id, progress) in self.tracker.progress.iter_mut() {
             progress.reset(last_index + 1);

@@ -32,7 +32,7 @@ impl<S: Storage> Raft<S> {
         );
         let hint = self.next_probe_index(m)?;
         let progress = self.progress_mut(m.from)?;
-        if !progress.maybe_decr_to(m.index, hint, 0) {
+        if !progress.maybe_decr_to(m.index, hint) {
             return Ok(());
         }
         if progress.state == ProgressState::Replicate {
@@ -53,7 +53,7 @@ impl<S: Storage> Raft<S> {
             return Ok(m.reject_hint);
         }
         // A hint behind the end of this log is no place to look.
-        let hint = m.reject_hint.min(self.log.last_index()?);
+        let hint = m.reject_hint.min(self.log.last_index());
         Ok(self.log.find_conflict_by_term(hint, m.log_term)?.0)
     }
 
@@ -119,18 +119,12 @@ impl<S: Storage> Raft<S> {
             m.request_snapshot,
             m.from
         );
-        let last_index = self.log.last_index()?;
+        let last_index = self.log.last_index();
         let progress = self.progress_mut(m.from)?;
         if progress.state == ProgressState::Snapshot || m.request_snapshot > last_index {
             return Ok(());
         }
-        let is_news = progress.maybe_update(m.request_snapshot);
-        progress.pending_request_snapshot = m.request_snapshot;
-        if progress.state == ProgressState::Replicate {
-            progress.become_probe();
-        }
-        progress.msg_app_flow_paused = false;
-        if is_news {
+        if progress.note_snapshot_request(m.request_snapshot) {
             self.share_commit(m.from, false)?;
         }
         self.send_append(m.from)

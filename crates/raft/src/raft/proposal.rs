@@ -104,7 +104,7 @@ impl<S: Storage> Raft<S> {
             );
             return Ok(None);
         }
-        let first_index = self.log.last_index()? + 1;
+        let first_index = self.log.last_index() + 1;
         for (entry, index) in entries.iter_mut().zip(first_index..) {
             entry.index = index;
             entry.term = self.term;
@@ -135,7 +135,7 @@ impl<S: Storage> Raft<S> {
         if !entries.iter().any(is_conf_change) {
             return Ok(());
         }
-        let first_index = self.log.last_index()? + 1;
+        let first_index = self.log.last_index() + 1;
         for (entry, index) in entries.iter_mut().zip(first_index..) {
             if !is_conf_change(entry) {
                 continue;

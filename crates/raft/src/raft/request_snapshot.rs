@@ -48,7 +48,7 @@ impl<S: Storage> Raft<S> {
         let mut request = message(self.leader_id, MessageType::MsgAppendResponse);
         request.index = self.log.committed;
         request.reject = true;
-        request.reject_hint = self.log.last_index()?;
+        request.reject_hint = self.log.last_index();
         request.log_term = self.log.last_term()?;
         request.request_snapshot = self.pending_request_snapshot;
         self.send(MessageType::MsgAppendResponse, request)

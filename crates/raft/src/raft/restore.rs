@@ -20,7 +20,7 @@ impl<S: Storage> Raft<S> {
             if restored { "restored" } else { "ignored" }
         );
         let reached = if restored {
-            self.log.last_index()?
+            self.log.last_index()
         } else {
             self.log.committed
         };

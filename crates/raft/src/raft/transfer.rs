@@ -74,7 +74,7 @@ impl<S: Storage> Raft<S> {
     }
 
     fn has_whole_log(&self, id: u64) -> Result<bool> {
-        let last_index = self.log.last_index()?;
+        let last_index = self.log.last_index();
         let progress = self.tracker.progress.get(id);
         Ok(progress.is_some_and(|progress| progress.matched == last_index))
     }

@@ -53,7 +53,7 @@ impl<S: Storage> Raft<S> {
     /// Whether the candidate's log holds everything that may be committed, and its priority does not
     /// ask this node to wait for a better candidate.
     fn candidate_is_up_to_date(&self, m: &Message) -> Result<bool> {
-        let outranked = self.config.priority > m.priority && m.index <= self.log.last_index()?;
+        let outranked = self.config.priority > m.priority && m.index <= self.log.last_index();
         Ok(!outranked && self.log.is_up_to_date(m.index, m.log_term)?)
     }
 

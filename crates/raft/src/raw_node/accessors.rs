@@ -65,11 +65,7 @@ impl<S: Storage> RawNode<S> {
     }
 
     /// The last index of the log, whether or not it is durable here.
-    ///
-    /// # Errors
-    ///
-    /// What the storage answers.
-    pub fn last_index(&self) -> Result<u64> {
+    pub fn last_index(&self) -> u64 {
         self.raft.log.last_index()
     }
 

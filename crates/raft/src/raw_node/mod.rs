@@ -387,6 +387,7 @@ impl<S: Storage> RawNode<S> {
         };
         let mut ready = Ready {
             number: self.ready_number + 1,
+            asynchronous: self.async_storage_writes,
             ss,
             hs,
             read_states: std::mem::take(&mut self.raft.read_states),

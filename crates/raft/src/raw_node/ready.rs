@@ -38,6 +38,8 @@ static NO_SNAPSHOT: Snapshot = Snapshot {
 #[derive(Debug, Default)]
 pub struct Ready {
     pub(super) number: u64,
+    /// Whether the work for the storage threads is for them, or for the caller.
+    pub(super) asynchronous: bool,
     pub(super) ss: Option<SoftState>,
     pub(super) hs: Option<HardState>,
     pub(super) read_states: Vec<ReadState>,
@@ -143,25 +145,25 @@ impl Ready {
         self.must_sync
     }
 
-    /// In asynchronous mode, the message for the log writer, once. Entries, snapshot and hard state
-    /// are in it, the latter as `term`, `vote` and `commit`, all zero when it did not change.
-    pub fn take_storage_append(&mut self) -> Option<Message> {
-        self.storage_append.take()
-    }
-
-    /// In asynchronous mode, the message for the state machine, once.
-    pub fn take_storage_apply(&mut self) -> Option<Message> {
-        self.storage_apply.take()
-    }
-
-    /// In asynchronous mode, the message for the log writer.
+    /// In asynchronous mode, the message for the log writer. Entries, snapshot and hard state are in
+    /// it, the latter as `term`, `vote` and `commit`, all zero when it did not change.
     pub fn storage_append(&self) -> Option<&Message> {
-        self.storage_append.as_ref()
+        self.storage_append.as_ref().filter(|_| self.asynchronous)
     }
 
     /// In asynchronous mode, the message for the state machine.
     pub fn storage_apply(&self) -> Option<&Message> {
-        self.storage_apply.as_ref()
+        self.storage_apply.as_ref().filter(|_| self.asynchronous)
+    }
+
+    /// Takes the message for the log writer. Its entries and its snapshot show here no longer.
+    pub fn take_storage_append(&mut self) -> Option<Message> {
+        self.storage_append.take_if(|_| self.asynchronous)
+    }
+
+    /// Takes the message for the state machine. Its entries show here no longer.
+    pub fn take_storage_apply(&mut self) -> Option<Message> {
+        self.storage_apply.take_if(|_| self.asynchronous)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::errors::{Error, Result};
 /// What a leader knows of one follower, and what it may send to it next.
 ///
 /// - `matched < next`: entries between the two are in flight or still to be sent.
-/// - `sent_commit < next`.
 /// - `inflights` is empty outside of [`ProgressState::Replicate`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -27,15 +26,15 @@ pub struct Progress {
     pub pending_request_snapshot: u64,
     /// Whether a message came from the follower since the last quorum check.
     pub recent_active: bool,
-    /// Whether append messages that carry no new entries are held back until the next heartbeat
-    /// answer: in [`ProgressState::Probe`] all of them, in [`ProgressState::Replicate`] the empty ones
-    /// that are sent while the window is full.
+    /// Whether append messages are held back until an answer comes: after a probe in
+    /// [`ProgressState::Probe`], with a full window in [`ProgressState::Replicate`]. An answer to a
+    /// heartbeat lets one more message pass.
     pub msg_app_flow_paused: bool,
     /// The append messages on their way.
     pub inflights: Inflights,
     /// Whether the follower receives the log without a vote.
     pub is_learner: bool,
-    /// The highest commit index in flight to the follower, as far as it can act on it.
+    /// The last commit index sent to the follower; the snapshot's while one is on its way.
     pub sent_commit: u64,
     /// The group that must not be the only one to hold a committed entry; 0 for none.
     pub commit_group_id: u64,
@@ -92,6 +91,8 @@ impl Progress {
     pub fn become_snapshot(&mut self, index: u64) {
         self.reset_state(ProgressState::Snapshot);
         self.pending_snapshot = index;
+        self.next = index.saturating_add(1);
+        self.sent_commit = index;
     }
 
     fn rewind_to_matched(&mut self) {
@@ -101,6 +102,9 @@ impl Progress {
 
     /// Notes that an append message left with `entries` consecutive entries from `next` on, of
     /// `bytes` in sum. Not for [`ProgressState::Snapshot`].
+    ///
+    /// A message that fills the window, or passes it empty, is also a probe: the flow pauses until an
+    /// answer comes.
     ///
     /// # Errors
     ///
@@ -113,8 +117,11 @@ impl Progress {
                     self.inflights.add(last, bytes)?;
                     self.next = last.saturating_add(1);
                 }
+                self.msg_app_flow_paused = self.inflights.full();
             }
-            ProgressState::Probe => {}
+            ProgressState::Probe => {
+                self.msg_app_flow_paused |= entries > 0;
+            }
             ProgressState::Snapshot => {
                 return Err(Error::fatal(format!(
                     "{entries} entries from index {} sent while snapshot {} is pending",
@@ -122,33 +129,18 @@ impl Progress {
                 )));
             }
         }
-        self.msg_app_flow_paused = true;
         Ok(())
-    }
-
-    /// Holds back append messages without new entries, or lets them flow again.
-    pub fn pause_msg_app_probes(&mut self, pause: bool) {
-        self.msg_app_flow_paused = pause;
-    }
-
-    /// Whether at least one entry of a log that ends at `last_index` may be sent now. Not for
-    /// [`ProgressState::Snapshot`].
-    pub fn can_send_entries(&self, last_index: u64) -> bool {
-        self.next <= last_index && (self.state == ProgressState::Probe || !self.inflights.full())
     }
 
     /// Whether telling the follower this commit index can move its own.
     pub fn can_bump_commit(&self, commit: u64) -> bool {
-        self.sent_commit < commit.min(self.next.saturating_sub(1))
+        commit > self.sent_commit && self.sent_commit < self.next.saturating_sub(1)
     }
 
-    /// Notes that a message with this commit index left. Only what lies before `next` counts: the
-    /// follower cannot commit entries that it was not sent.
+    /// Notes that a message with this commit index left. The last one counts: a heartbeat that names a
+    /// lower one may have been sent because the one before is lost.
     pub fn update_sent_commit(&mut self, commit: u64) {
-        self.sent_commit = self
-            .sent_commit
-            .max(commit)
-            .min(self.next.saturating_sub(1));
+        self.sent_commit = commit;
     }
 
     /// Takes in that the follower acknowledged `index`. Returns `false` when that is old news.
@@ -158,19 +150,16 @@ impl Progress {
         }
         self.matched = index;
         self.next = self.next.max(index.saturating_add(1));
+        self.msg_app_flow_paused = false;
         true
     }
 
     /// Takes in that the follower rejected the append message after index `rejected`, with
-    /// `match_hint` as the last index that may agree. `request_snapshot` is the least index of the
-    /// snapshot that it asks for, 0 when it asks for none.
+    /// `match_hint` as the last index that may agree.
     ///
     /// Returns `false` when the rejection is stale: late or duplicated messages must not undo what
-    /// is known. Otherwise the next append message starts earlier, or the request is noted.
-    pub fn maybe_decr_to(&mut self, rejected: u64, match_hint: u64, request_snapshot: u64) -> bool {
-        if request_snapshot != 0 {
-            return self.note_snapshot_request(rejected, request_snapshot);
-        }
+    /// is known. Otherwise the next append message starts earlier.
+    pub fn maybe_decr_to(&mut self, rejected: u64, match_hint: u64) -> bool {
         if self.state == ProgressState::Replicate {
             if rejected <= self.matched {
                 return false;
@@ -189,49 +178,24 @@ impl Progress {
         true
     }
 
-    /// A request is fresh at any index that was not acknowledged since, and in any state but
-    /// [`ProgressState::Replicate`] the first one is kept.
-    fn note_snapshot_request(&mut self, rejected: u64, request_snapshot: u64) -> bool {
+    /// Takes in that the follower asks for a snapshot that reaches `index`, the last index of its log,
+    /// which it acknowledges with that. Returns whether the acknowledgement is news.
+    pub fn note_snapshot_request(&mut self, index: u64) -> bool {
+        let is_news = self.maybe_update(index);
+        self.pending_request_snapshot = index;
         if self.state == ProgressState::Replicate {
-            if rejected < self.matched {
-                return false;
-            }
-            self.pending_request_snapshot = request_snapshot;
-            return true;
-        }
-        if self.pending_request_snapshot == 0 {
-            self.pending_request_snapshot = request_snapshot;
+            self.become_probe();
         }
         self.msg_app_flow_paused = false;
-        true
+        is_news
     }
 
     /// Whether the flow of entries is throttled: it waits for an answer to a probe, for a snapshot,
     /// or for room in the window.
     pub fn is_paused(&self) -> bool {
         match self.state {
-            ProgressState::Probe => self.msg_app_flow_paused,
-            ProgressState::Replicate => self.msg_app_flow_paused && self.inflights.full(),
+            ProgressState::Probe | ProgressState::Replicate => self.msg_app_flow_paused,
             ProgressState::Snapshot => true,
-        }
-    }
-
-    /// Whether an append message should leave, given the last index and the commit index of the
-    /// leader's log.
-    ///
-    /// While probing, one message goes out per heartbeat answer. While replicating, a message goes
-    /// out for entries that fit into the window and for a commit index that the follower can use; an
-    /// empty one goes out now and then while everything is in flight, since without it a window full
-    /// of lost messages would never open again.
-    pub fn should_send_msg_app(&self, last_index: u64, commit: u64) -> bool {
-        match self.state {
-            ProgressState::Probe => !self.msg_app_flow_paused,
-            ProgressState::Replicate => {
-                self.can_bump_commit(commit)
-                    || (self.matched < last_index
-                        && (!self.msg_app_flow_paused || self.can_send_entries(last_index)))
-            }
-            ProgressState::Snapshot => false,
         }
     }
 }

@@ -21,7 +21,6 @@ fn a_follower_is_paused_by_its_state_its_answers_and_its_window() {
     assert!(!paused(ProgressState::Probe, false, 0));
     assert!(paused(ProgressState::Probe, true, 0));
     assert!(!paused(ProgressState::Replicate, false, 2));
-    assert!(!paused(ProgressState::Replicate, true, 1));
     assert!(paused(ProgressState::Replicate, true, 2));
     assert!(paused(ProgressState::Snapshot, false, 0));
 }
@@ -51,7 +50,7 @@ fn probing_starts_after_the_agreement_or_after_the_snapshot() {
 fn a_change_of_state_empties_the_window_and_lets_messages_flow() {
     let mut progress = progress(ProgressState::Replicate, 1, 2);
     progress.sent_entries(3, 30).unwrap();
-    assert!(progress.msg_app_flow_paused);
+    progress.msg_app_flow_paused = true;
     progress.become_snapshot(9);
     assert_eq!(progress.inflights.count(), 0);
     assert!(!progress.msg_app_flow_paused);
@@ -113,7 +112,7 @@ fn a_rejection_moves_the_probe_back_unless_it_is_stale() {
         let mut progress = progress(state, matched, next);
         progress.sent_commit = next - 1;
         progress.msg_app_flow_paused = true;
-        assert_eq!(progress.maybe_decr_to(rejected, hint, 0), fresh);
+        assert_eq!(progress.maybe_decr_to(rejected, hint), fresh);
         assert_eq!((progress.matched, progress.next), (matched, then));
         assert!(progress.sent_commit < progress.next);
         assert_eq!(progress.msg_app_flow_paused, !fresh || state == Replicate);
@@ -121,23 +120,16 @@ fn a_rejection_moves_the_probe_back_unless_it_is_stale() {
 }
 
 #[test]
-fn a_request_for_a_snapshot_is_kept_without_moving_the_probe() {
+fn a_request_for_a_snapshot_acknowledges_the_log_and_stops_the_flow_of_entries() {
     let mut replicating = progress(ProgressState::Replicate, 5, 10);
-    assert!(
-        !replicating.maybe_decr_to(4, 0, 8),
-        "older than the agreement"
-    );
-    assert!(replicating.maybe_decr_to(5, 0, 8));
-    assert_eq!(
-        (replicating.pending_request_snapshot, replicating.next),
-        (8, 10)
-    );
+    assert!(replicating.note_snapshot_request(8), "6 to 8 are news");
+    assert_eq!(replicating.state, ProgressState::Probe);
+    assert_eq!((replicating.matched, replicating.next), (8, 9));
+    assert_eq!(replicating.pending_request_snapshot, 8);
 
     let mut probing = progress(ProgressState::Probe, 5, 10);
     probing.msg_app_flow_paused = true;
-    assert!(probing.maybe_decr_to(3, 0, 7));
-    assert!(probing.maybe_decr_to(3, 0, 9));
-    assert_eq!((probing.pending_request_snapshot, probing.next), (7, 10));
+    assert!(!probing.note_snapshot_request(5));
     assert!(!probing.msg_app_flow_paused);
 }
 
@@ -145,48 +137,41 @@ fn a_request_for_a_snapshot_is_kept_without_moving_the_probe() {
 fn a_commit_index_is_worth_a_message_only_as_far_as_the_entries_were_sent() {
     let mut progress = progress(ProgressState::Replicate, 3, 6);
     assert!(progress.can_bump_commit(4));
-    progress.update_sent_commit(9);
-    assert_eq!(progress.sent_commit, 5);
-    assert!(!progress.can_bump_commit(9));
-    progress.sent_entries(2, 2).unwrap();
+    progress.update_sent_commit(5);
+    assert!(
+        !progress.can_bump_commit(9),
+        "the follower has nothing behind 5"
+    );
+    progress.sent_entries(1, 2).unwrap();
     assert!(progress.can_bump_commit(9));
     progress.update_sent_commit(4);
-    assert_eq!(
-        progress.sent_commit, 5,
-        "an earlier commit index takes nothing back"
+    assert!(
+        progress.can_bump_commit(5),
+        "the message with 5 may be lost"
     );
 }
 
 #[test]
-fn messages_are_sent_for_entries_that_fit_for_commits_and_as_probes() {
+fn a_full_window_pauses_the_flow_until_an_answer() {
     let mut progress = progress(ProgressState::Replicate, 3, 6);
-    progress.update_sent_commit(5);
-    assert!(progress.should_send_msg_app(8, 5), "entries 6 to 8");
     progress.sent_entries(1, 1).unwrap();
-    assert!(
-        progress.should_send_msg_app(8, 5),
-        "entries 7 and 8 fit the window"
-    );
+    assert!(!progress.is_paused());
     progress.sent_entries(1, 1).unwrap();
-    assert!(!progress.should_send_msg_app(8, 5), "the window is full");
-    assert!(
-        progress.should_send_msg_app(8, 6),
-        "the follower can commit 6"
-    );
-    progress.pause_msg_app_probes(false);
-    assert!(
-        progress.should_send_msg_app(8, 5),
-        "an empty message may open the window"
-    );
-    progress.maybe_update(8);
-    assert!(!progress.should_send_msg_app(8, 5), "all is acknowledged");
-
-    progress.become_probe();
-    assert!(progress.should_send_msg_app(8, 0));
+    assert!(progress.is_paused());
+    progress.msg_app_flow_paused = false;
     progress.sent_entries(0, 0).unwrap();
-    assert!(!progress.should_send_msg_app(8, 8));
-    progress.become_snapshot(8);
-    assert!(!progress.should_send_msg_app(9, 9));
+    assert!(progress.is_paused(), "an empty message was let through");
+    assert!(progress.maybe_update(6));
+    assert!(!progress.is_paused());
+}
+
+#[test]
+fn a_snapshot_on_its_way_counts_as_sent() {
+    let mut progress = progress(ProgressState::Probe, 3, 6);
+    progress.become_snapshot(9);
+    assert_eq!((progress.next, progress.sent_commit), (10, 9));
+    assert!(progress.is_paused());
+    assert!(progress.sent_entries(1, 1).is_err());
 }
 
 #[test]
@@ -209,7 +194,7 @@ fn a_progress_prints_its_state_and_what_is_not_normal() {
     progress.become_snapshot(160);
     assert_eq!(
         progress.to_string(),
-        "StateSnapshot match=123 next=136 learner paused pendingSnap=160 inactive"
+        "StateSnapshot match=123 next=161 learner paused pendingSnap=160 inactive"
     );
 }
 

@@ -208,7 +208,7 @@ impl Run {
     fn compare(&self) {
         let (log, model) = (&self.log, &self.model);
         assert_eq!(log.first_index().unwrap(), model.compacted + 1);
-        assert_eq!(log.last_index().unwrap(), model.last());
+        assert_eq!(log.last_index(), model.last());
         assert_eq!(log.committed, model.committed);
         assert!(log.applied <= log.applying && log.applying <= log.committed);
         for index in 0..model.last() + 3 {

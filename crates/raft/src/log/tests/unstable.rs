@@ -14,7 +14,7 @@ fn unstable(offset: u64, terms: &[u64], in_progress: u64) -> Unstable {
 fn an_empty_tail_leaves_the_ends_of_the_log_to_the_storage() {
     let unstable = Unstable::new(5);
     assert_eq!(unstable.maybe_first_index(), None);
-    assert_eq!(unstable.maybe_last_index(), None);
+    assert_eq!(unstable.last_index(), 4);
     assert_eq!(unstable.maybe_term(4), None);
     assert_eq!(unstable.maybe_term(5), None);
 }
@@ -24,11 +24,11 @@ fn a_snapshot_decides_the_first_index_and_without_entries_the_last() {
     let mut unstable = Unstable::new(1);
     unstable.restore(snapshot(4, 2));
     assert_eq!(unstable.maybe_first_index(), Some(5));
-    assert_eq!(unstable.maybe_last_index(), Some(4));
+    assert_eq!(unstable.last_index(), 4);
     assert_eq!(unstable.maybe_term(4), Some(2));
     assert_eq!(unstable.maybe_term(3), None);
     unstable.truncate_and_append(entries(5, &[3])).unwrap();
-    assert_eq!(unstable.maybe_last_index(), Some(5));
+    assert_eq!(unstable.last_index(), 5);
     assert_eq!(unstable.maybe_term(5), Some(3));
     assert_eq!(unstable.maybe_term(6), None);
 }
