@@ -1,6 +1,7 @@
 //! A high-level Raft framework.
 #![deny(unsafe_code)]
 
+mod apply;
 pub mod config;
 pub mod error;
 pub mod log_entry;
@@ -15,5 +16,6 @@ pub use config::Config;
 pub use error::*;
 pub use log_entry::{AbstractLogEntry, AbstractResponse};
 pub use membership::{ClusterJoinTicket, InitialRole, Peer, Peers};
+pub use node::{LocalRequestMsg, NodeMetrics, NodeView, RaftNode, RaftNodeCore, ServerRequestMsg};
 pub use raft;
 pub use state_machine::AbstractStateMachine;

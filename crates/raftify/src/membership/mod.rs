@@ -2,11 +2,15 @@
 //! the replicated state that is the framework's own.
 
 mod change;
+mod context;
 mod peers;
 mod system;
 mod ticket;
 
 pub use change::{ChangeReply, ConfChangeRequest, NodeChange};
+pub(crate) use context::{
+    ChangedPeer, EntryKind, classify, conf_change, reserve_id_entry, user_entry,
+};
 pub use peers::{InitialRole, Peer, Peers};
 pub use system::SystemState;
 pub use ticket::ClusterJoinTicket;

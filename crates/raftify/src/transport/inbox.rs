@@ -1,6 +1,6 @@
 //! The way in for Raft messages: bounded, checked, never waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -65,6 +65,9 @@ pub enum Refusal {
         /// The one in the frame.
         theirs: u64,
     },
+    /// The sender was removed from the cluster.
+    #[error("node {0} was removed from this cluster; stop it, or let it join again")]
+    Removed(u64),
     /// The queue is full; the frame is dropped, Raft sends it again.
     #[error("the node's queue is full")]
     Full,
@@ -106,7 +109,13 @@ struct InboxShared {
     identity: Identity,
     queued_bytes: AtomicU64,
     queued_bytes_max: u64,
-    incarnations: RwLock<BTreeMap<u64, u64>>,
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    incarnations: BTreeMap<u64, u64>,
+    removed: BTreeSet<u64>,
 }
 
 /// The loop's end of the inbox.
@@ -127,7 +136,7 @@ impl NodeInbox {
             identity,
             queued_bytes: AtomicU64::new(0),
             queued_bytes_max: bytes_max,
-            incarnations: RwLock::new(BTreeMap::new()),
+            known: RwLock::new(Known::default()),
         });
         (
             Self {
@@ -209,13 +218,17 @@ impl NodeInbox {
                 wanted: to,
             });
         }
-        let known = self
-            .shared
-            .incarnations
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&from)
-            .copied();
+        let known = {
+            let known = self
+                .shared
+                .known
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            if known.removed.contains(&from) {
+                return Err(Refusal::Removed(from));
+            }
+            known.incarnations.get(&from).copied()
+        };
         match known {
             Some(known) if known == incarnation => Ok(()),
             Some(known) => Err(Refusal::WipedNode {
@@ -255,13 +268,27 @@ impl NodeInbox {
     pub(crate) fn set_incarnation(&self, id: u64, incarnation: Option<u64>) {
         let mut known = self
             .shared
-            .incarnations
+            .known
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         match incarnation {
-            Some(incarnation) => known.insert(id, incarnation),
-            None => known.remove(&id),
+            Some(incarnation) => known.incarnations.insert(id, incarnation),
+            None => known.incarnations.remove(&id),
         };
+    }
+
+    /// Notes that a node was removed from the cluster, or is back; called by the loop.
+    pub(crate) fn set_removed(&self, id: u64, removed: bool) {
+        let mut known = self
+            .shared
+            .known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if removed {
+            known.removed.insert(id);
+        } else {
+            known.removed.remove(&id);
+        }
     }
 }
 

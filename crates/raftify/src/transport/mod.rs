@@ -16,6 +16,7 @@ use raft::eraftpb::Message;
 
 pub use handler::{Consistency, NodeHandler, NodeStatus, PeerStatus};
 pub use inbox::{Frame, NodeInbox, Refusal, SnapshotOutcome};
+pub(crate) use inbox::{InboxReceiver, PeerEvent};
 
 use crate::error::{MembershipError, ProposeError};
 use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest};

@@ -1,0 +1,12 @@
+//! The task that owns the state machine: it applies what is committed, answers whoever waits, and
+//! serves reads that are due.
+//!
+//! It knows nothing of consensus: positions come in order, and never twice.
+
+mod item;
+mod responder;
+mod task;
+
+pub(crate) use item::{AppliedSystem, ApplyEvent, ApplyItem, ReadReply, SystemOutcome};
+pub(crate) use responder::Responder;
+pub(crate) use task::{ApplyStart, ApplyTask};

@@ -1,0 +1,309 @@
+//! The apply task.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use raft::eraftpb::Entry;
+use tokio::sync::mpsc;
+
+use super::{AppliedSystem, ApplyEvent, ApplyItem, ReadReply, Responder, SystemOutcome};
+use crate::error::{ProposeError, ReadError, UnknownCause};
+use crate::log_entry::AbstractLogEntry;
+use crate::node::metrics::{Counters, add};
+use crate::node::worker::Placement;
+use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
+use crate::state_machine::{AbstractStateMachine, ApplyError, Committed, SnapshotSource};
+
+/// A broken state machine or snapshot: this node cannot go on.
+struct Broken(String);
+
+/// What the task starts from.
+pub(crate) struct ApplyStart<F> {
+    pub(crate) fsm: F,
+    pub(crate) snapshots: SnapshotStore,
+    /// The position of the newest snapshot.
+    pub(crate) index: u64,
+    pub(crate) term: u64,
+    /// The framework's state as of that position.
+    pub(crate) system: Arc<AppliedSystem>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) placement: Placement,
+}
+
+/// The owner of the state machine.
+pub(crate) struct ApplyTask<F: AbstractStateMachine> {
+    fsm: F,
+    /// Entries up to here are in the state machine's own durable state already.
+    skip_to: u64,
+    applied_index: u64,
+    applied_term: u64,
+    system: Arc<AppliedSystem>,
+    snapshots: SnapshotStore,
+    items: mpsc::UnboundedReceiver<ApplyItem<F::Response>>,
+    events: mpsc::UnboundedSender<ApplyEvent>,
+    reads: BTreeMap<u64, Vec<ReadReply>>,
+    counters: Arc<Counters>,
+    placement: Placement,
+}
+
+impl<F: AbstractStateMachine> ApplyTask<F> {
+    pub(crate) fn new(
+        start: ApplyStart<F>,
+        items: mpsc::UnboundedReceiver<ApplyItem<F::Response>>,
+        events: mpsc::UnboundedSender<ApplyEvent>,
+    ) -> Self {
+        Self {
+            skip_to: start.fsm.applied_index(),
+            fsm: start.fsm,
+            applied_index: start.index,
+            applied_term: start.term,
+            system: start.system,
+            snapshots: start.snapshots,
+            items,
+            events,
+            reads: BTreeMap::new(),
+            counters: start.counters,
+            placement: start.placement,
+        }
+    }
+
+    /// Works until the loop has gone.
+    pub(crate) async fn run(mut self) {
+        while let Some(item) = self.items.recv().await {
+            if let Err(Broken(reason)) = self.handle(item).await {
+                self.events.send(ApplyEvent::Failed(reason)).ok();
+                return;
+            }
+        }
+    }
+
+    async fn handle(&mut self, item: ApplyItem<F::Response>) -> Result<(), Broken> {
+        match item {
+            ApplyItem::Entries { entries, waiters } => self.apply(entries, waiters).await?,
+            ApplyItem::System {
+                index,
+                term,
+                system,
+                waiter,
+                outcome,
+            } => {
+                self.system_applied(index, term, system);
+                answer_system(waiter, outcome);
+            }
+            ApplyItem::Done(response) => {
+                let index = self.applied_index;
+                self.events
+                    .send(ApplyEvent::Applied { index, response })
+                    .ok();
+            }
+            ApplyItem::Restore {
+                descriptor,
+                system,
+                responses,
+            } => {
+                self.restore(descriptor, system).await?;
+                let index = self.applied_index;
+                self.events
+                    .send(ApplyEvent::Restored { index, responses })
+                    .ok();
+            }
+            ApplyItem::Reads { index, replies } => {
+                self.reads.entry(index).or_default().extend(replies);
+            }
+            ApplyItem::Query { request, reply } => {
+                let answer = self.fsm.query(request).await;
+                reply
+                    .send(answer.map_err(|error| ReadError::Rejected(error.to_string())))
+                    .ok();
+            }
+            ApplyItem::Snapshot => self.snapshot().await,
+        }
+        self.answer_reads();
+        Ok(())
+    }
+
+    async fn apply(
+        &mut self,
+        entries: Vec<Entry>,
+        waiters: Vec<(u64, Responder<F::Response>)>,
+    ) -> Result<(), Broken> {
+        let Some((last_index, last_term)) = entries.last().map(|entry| (entry.index, entry.term))
+        else {
+            return Ok(());
+        };
+        let count = entries.len() as u64;
+        let mut batch = Vec::with_capacity(entries.len());
+        let mut waiting = Vec::with_capacity(waiters.len());
+        let mut waiters = waiters.into_iter().peekable();
+        for entry in entries {
+            let waiter = waiters
+                .next_if(|(index, _)| *index == entry.index)
+                .map(|(_, responder)| responder);
+            if entry.index <= self.skip_to {
+                if let Some(waiter) = waiter {
+                    waiter.fail(ProposeError::Unknown(UnknownCause::Snapshot));
+                }
+                continue;
+            }
+            match F::LogEntry::decode_shared(&entry.data) {
+                Ok(decoded) => {
+                    waiting.push(waiter);
+                    batch.push(Committed {
+                        index: entry.index,
+                        term: entry.term,
+                        entry: decoded,
+                    });
+                }
+                Err(error) => refuse_undecodable(waiter, entry.index, &error.to_string()),
+            }
+        }
+        if !batch.is_empty() {
+            self.apply_batch(batch, waiting).await?;
+        }
+        self.applied_index = last_index;
+        self.applied_term = last_term;
+        add(&self.counters.applied_entries, count);
+        add(&self.counters.applied_batches, 1);
+        Ok(())
+    }
+
+    async fn apply_batch(
+        &mut self,
+        batch: Vec<Committed<F::LogEntry>>,
+        waiting: Vec<Option<Responder<F::Response>>>,
+    ) -> Result<(), Broken> {
+        let answers = self
+            .fsm
+            .apply_batch(batch)
+            .await
+            .map_err(|error| Broken(error.to_string()))?;
+        if answers.len() != waiting.len() {
+            return Err(Broken(format!(
+                "apply_batch answered {} of {} entries",
+                answers.len(),
+                waiting.len()
+            )));
+        }
+        for (answer, waiter) in answers.into_iter().zip(waiting) {
+            let answer = match answer {
+                Ok(answer) => Ok(answer),
+                Err(ApplyError::Reject(reason)) => Err(ProposeError::Rejected(reason)),
+                Err(ApplyError::Fatal(error)) => return Err(Broken(error.to_string())),
+            };
+            if let Some(waiter) = waiter {
+                waiter.answer(answer);
+            }
+        }
+        Ok(())
+    }
+
+    fn system_applied(&mut self, index: u64, term: u64, system: Option<Arc<AppliedSystem>>) {
+        self.applied_index = index;
+        self.applied_term = term;
+        if let Some(system) = system {
+            self.system = system;
+        }
+    }
+
+    async fn restore(
+        &mut self,
+        descriptor: SnapshotDescriptor,
+        system: Arc<AppliedSystem>,
+    ) -> Result<(), Broken> {
+        if descriptor.has_data && descriptor.index > self.skip_to {
+            let reader = self
+                .snapshots
+                .reader(&descriptor)
+                .map_err(|error| Broken(format!("snapshot {}: {error}", descriptor.index)))?;
+            self.fsm
+                .restore(reader)
+                .await
+                .map_err(|error| Broken(format!("restore of {}: {error}", descriptor.index)))?;
+        }
+        self.applied_index = descriptor.index;
+        self.applied_term = descriptor.term;
+        self.system = system;
+        Ok(())
+    }
+
+    fn answer_reads(&mut self) {
+        while let Some(first) = self.reads.first_entry()
+            && *first.key() <= self.applied_index
+        {
+            let index = *first.key();
+            let replies = first.remove();
+            add(&self.counters.reads, replies.len() as u64);
+            for reply in replies {
+                reply.send(Ok(index)).ok();
+            }
+        }
+    }
+
+    /// Takes a view here and writes it elsewhere.
+    async fn snapshot(&mut self) {
+        let view = match self.fsm.snapshot().await {
+            Ok(view) => view,
+            Err(error) => {
+                self.events
+                    .send(ApplyEvent::SnapshotMade(Err(error.to_string())))
+                    .ok();
+                return;
+            }
+        };
+        let descriptor = SnapshotDescriptor {
+            index: self.applied_index,
+            term: self.applied_term,
+            conf_state: Some(self.system.conf_state.clone()),
+            system: self.system.system.encode().into(),
+            has_data: true,
+            ..SnapshotDescriptor::default()
+        };
+        let (snapshots, events) = (self.snapshots.clone(), self.events.clone());
+        self.placement.run_blocking(move || {
+            let made = write_snapshot(&snapshots, descriptor, view);
+            events.send(ApplyEvent::SnapshotMade(made)).ok();
+        });
+    }
+}
+
+fn write_snapshot<V: SnapshotSource>(
+    snapshots: &SnapshotStore,
+    descriptor: SnapshotDescriptor,
+    view: V,
+) -> Result<SnapshotDescriptor, String> {
+    let mut sink = snapshots
+        .create(&descriptor)
+        .map_err(|error| error.to_string())?;
+    view.write_to(&mut sink)
+        .map_err(|error| error.to_string())?;
+    sink.finish().map_err(|error| error.to_string())
+}
+
+fn refuse_undecodable<R>(waiter: Option<Responder<R>>, index: u64, reason: &str) {
+    // Every node skips it alike, so the replicas stay the same.
+    tracing::error!(
+        index,
+        reason,
+        "a committed entry does not decode; it is skipped"
+    );
+    if let Some(waiter) = waiter {
+        waiter.fail(ProposeError::Rejected(format!("not a log entry: {reason}")));
+    }
+}
+
+fn answer_system<R>(waiter: Option<Responder<R>>, outcome: SystemOutcome) {
+    let Some(waiter) = waiter else {
+        return;
+    };
+    match (waiter, outcome) {
+        (Responder::Change(sender), SystemOutcome::Changed(result)) => drop(sender.send(result)),
+        (Responder::ReserveId(sender), SystemOutcome::Reserved(result)) => {
+            drop(sender.send(result));
+        }
+        // The core put a blank entry where a change was refused.
+        (Responder::Change(sender), SystemOutcome::Nothing) => {
+            drop(sender.send(Err(crate::MembershipError::Pending)));
+        }
+        (waiter, _) => waiter.fail(ProposeError::Superseded),
+    }
+}

@@ -1,0 +1,212 @@
+//! Proposals from the caller's side: to this node's loop when it leads, else to the leader.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::handle::RaftNode;
+use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
+use crate::apply::Responder;
+use crate::error::{ProposeError, UnknownCause};
+use crate::log_entry::{AbstractLogEntry, AbstractResponse};
+use crate::state_machine::AbstractStateMachine;
+
+/// Between two tries to find the leader, when nothing tells of a new one.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+
+/// How many election timeouts a proposal waits for a leader before it is given back.
+const LEADER_WAIT_ELECTIONS: u32 = 3;
+
+/// An answer, from this process or from the leader.
+enum Answer<R> {
+    Here(R),
+    There(Bytes),
+}
+
+/// Which queue a proposal takes into the loop.
+#[derive(Clone, Copy)]
+pub(super) enum Door {
+    Local,
+    Server,
+}
+
+impl<L, F> RaftNode<L, F>
+where
+    L: AbstractLogEntry,
+    F: AbstractStateMachine<LogEntry = L>,
+{
+    /// Replicates an entry and returns the state machine's answer. On any node: a node that does
+    /// not lead forwards it to the leader over a kept connection.
+    ///
+    /// When it returns `Ok`, the entry is durable on a quorum and applied by the leader. While
+    /// leadership moves it waits a few election timeouts for the new leader. A caller that drops
+    /// the future gives up the answer, not the entry.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]: it says whether the entry may still take effect.
+    pub async fn propose(&self, entry: L) -> Result<F::Response, ProposeError> {
+        let entry = entry
+            .encode_shared()
+            .map_err(|error| ProposeError::InvalidEntry(error.to_string()))?;
+        let timeout = self.shared.config.propose_timeout;
+        match self.route(entry, timeout, Door::Local, true).await? {
+            Answer::Here(response) => Ok(response),
+            Answer::There(bytes) => {
+                F::Response::decode(&bytes).map_err(|_| ProposeError::Unknown(UnknownCause::Answer))
+            }
+        }
+    }
+
+    /// As [`propose`](Self::propose), for bytes that hold an encoded entry; the answer is encoded
+    /// too.
+    ///
+    /// # Errors
+    /// As [`propose`](Self::propose); bytes that do not decode are
+    /// [`ProposeError::InvalidEntry`].
+    pub async fn propose_bytes(&self, entry: Bytes) -> Result<Bytes, ProposeError> {
+        self.propose_encoded(entry, self.shared.config.propose_timeout, Door::Local, true)
+            .await
+    }
+
+    pub(super) async fn propose_encoded(
+        &self,
+        entry: Bytes,
+        timeout: Duration,
+        door: Door,
+        forward: bool,
+    ) -> Result<Bytes, ProposeError> {
+        self.check_size(&entry)?;
+        if let Err(error) = L::decode_shared(&entry) {
+            return Err(ProposeError::InvalidEntry(error.to_string()));
+        }
+        match self.route(entry, timeout, door, forward).await? {
+            Answer::Here(response) => response
+                .encode()
+                .map_err(|_| ProposeError::Unknown(UnknownCause::Answer)),
+            Answer::There(bytes) => Ok(bytes),
+        }
+    }
+
+    fn check_size(&self, entry: &Bytes) -> Result<(), ProposeError> {
+        let (size_bytes, limit_bytes) = (entry.len() as u64, self.shared.config.entry_bytes_max);
+        if size_bytes > limit_bytes {
+            return Err(ProposeError::TooLarge {
+                size_bytes,
+                limit_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Finds the leader and proposes there. Tries again only while nothing was proposed.
+    async fn route(
+        &self,
+        entry: Bytes,
+        timeout: Duration,
+        door: Door,
+        forward: bool,
+    ) -> Result<Answer<F::Response>, ProposeError> {
+        self.check_size(&entry)?;
+        let now = Instant::now();
+        let deadline = now + timeout;
+        let leader_wait = self.shared.config.election_timeout * LEADER_WAIT_ELECTIONS;
+        let leader_deadline = deadline.min(now + leader_wait);
+        loop {
+            let (is_leader, leader_id, stopped) = {
+                let view = self.shared.view.borrow();
+                (view.is_leader, view.leader_id, view.stopped)
+            };
+            if stopped {
+                return Err(ProposeError::Stopped);
+            }
+            let outcome = if is_leader || !forward {
+                self.propose_here(entry.clone(), deadline, door)
+                    .await
+                    .map(Answer::Here)
+            } else if leader_id != 0 {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let there = self
+                    .shared
+                    .transport
+                    .propose(leader_id, entry.clone(), left);
+                there.await.map(Answer::There)
+            } else {
+                Err(ProposeError::NotLeader { leader: None })
+            };
+            match outcome {
+                Err(ProposeError::NotLeader { .. } | ProposeError::Dropped(_))
+                    if forward && Instant::now() < leader_deadline =>
+                {
+                    self.wait_for_news(leader_deadline).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Proposes to this node's own loop.
+    async fn propose_here(
+        &self,
+        entry: Bytes,
+        deadline: Instant,
+        door: Door,
+    ) -> Result<F::Response, ProposeError> {
+        let size_bytes = entry.len() as u64;
+        if !self.reserve_bytes(size_bytes) {
+            return Err(ProposeError::Busy("the proposal queue is full"));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let proposal = Proposal {
+            entry,
+            responder: Responder::Typed(sender),
+        };
+        if let Err(error) = self.enqueue(proposal, door) {
+            self.release_bytes(size_bytes);
+            return Err(error);
+        }
+        match timeout_at(deadline, receiver).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(ProposeError::Unknown(UnknownCause::Stopped)),
+            Err(_) => Err(ProposeError::Unknown(UnknownCause::Deadline)),
+        }
+    }
+
+    fn enqueue(&self, proposal: Proposal<F>, door: Door) -> Result<(), ProposeError> {
+        fn refused<T>(error: mpsc::error::TrySendError<T>) -> ProposeError {
+            match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    ProposeError::Busy("the proposal queue is full")
+                }
+                mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
+            }
+        }
+        let shared = &self.shared;
+        match door {
+            Door::Local => shared
+                .tx_local
+                .try_send(LocalRequestMsg::Propose(proposal))
+                .map_err(refused),
+            Door::Server => shared
+                .tx_server
+                .try_send(ServerRequestMsg::Propose(proposal))
+                .map_err(refused),
+        }
+    }
+}
+
+impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
+    /// Waits until the node's view changes, a short time at most.
+    pub(super) async fn wait_for_news(&self, deadline: Instant) {
+        let mut view = self.shared.view.clone();
+        let pause = deadline.min(Instant::now() + RETRY_PAUSE);
+        // The view also changes with every commit; what counts here is the leader.
+        let before = view.borrow_and_update().leader_id;
+        let changed = view.wait_for(|view| view.leader_id != before || view.stopped);
+        tokio::select! {
+            _ = changed => {}
+            () = sleep_until(pause) => {}
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Real time to ticks. Ticks that were missed are counted and capped.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// Says how many ticks are due.
+pub(crate) struct Ticker {
+    interval: Duration,
+    next: Instant,
+    ticks_max: u32,
+    wake_now: bool,
+}
+
+/// What has passed since the last look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// Ticks to run, at most the cap.
+    pub(crate) ticks: u32,
+    /// How far the look came late: more than an interval when the loop, or the whole process, was
+    /// held up.
+    pub(crate) late: Duration,
+}
+
+impl Ticker {
+    /// A tick each `interval`; after a pause at most `ticks_max` are made up for, so that a node
+    /// that was paused first hears what its peers have said meanwhile.
+    pub(crate) fn new(interval: Duration, ticks_max: u32) -> Self {
+        let interval = interval.max(Duration::from_millis(1));
+        Self {
+            interval,
+            next: Instant::now() + interval,
+            ticks_max,
+            wake_now: false,
+        }
+    }
+
+    /// Waits until a tick is due.
+    pub(crate) async fn wait(&mut self) {
+        if std::mem::take(&mut self.wake_now) {
+            return;
+        }
+        sleep_until(self.next).await;
+    }
+
+    /// Lets the next wait end at once.
+    pub(crate) fn wake_now(&mut self) {
+        self.wake_now = true;
+    }
+
+    /// The ticks that are due; they count as taken.
+    pub(crate) fn due(&mut self) -> Due {
+        let now = Instant::now();
+        if now < self.next {
+            return Due {
+                ticks: 0,
+                late: Duration::ZERO,
+            };
+        }
+        let late = now - self.next;
+        let missed = late.as_nanos() / self.interval.as_nanos();
+        let ticks = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
+        self.next = if ticks > self.ticks_max {
+            now + self.interval
+        } else {
+            self.next + self.interval * ticks
+        };
+        Due {
+            ticks: ticks.min(self.ticks_max),
+            late,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn missed_ticks_are_counted_and_capped() {
+        let interval = Duration::from_millis(100);
+        let mut ticker = Ticker::new(interval, 10);
+        assert_eq!(ticker.due().ticks, 0);
+        tokio::time::advance(Duration::from_millis(350)).await;
+        assert_eq!(ticker.due().ticks, 3);
+        assert_eq!(ticker.due().ticks, 0);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let due = ticker.due();
+        assert_eq!(due.ticks, 10);
+        assert!(due.late > Duration::from_secs(59));
+        ticker.wait().await;
+        assert_eq!(ticker.due().ticks, 1);
+    }
+}

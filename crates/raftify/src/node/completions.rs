@@ -1,0 +1,211 @@
+//! What the log writer and the apply task report, and the snapshots that follow from it.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::core::{RaftNodeCore, fatal};
+use super::log_writer::{LogEvent, LogJob};
+use super::metrics::add;
+use crate::apply::{AppliedSystem, ApplyEvent, ApplyItem};
+use crate::error::{Fatal, SnapshotError};
+use crate::membership::SystemState;
+use crate::snapshot::{AppliedSince, SnapshotDescriptor};
+use crate::state_machine::AbstractStateMachine;
+use crate::storage::LogReader;
+
+impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
+    pub(super) fn on_log_event(&mut self, event: LogEvent) -> Result<(), Fatal> {
+        match event {
+            LogEvent::Appended {
+                jobs,
+                installed,
+                entries,
+                responses,
+            } => {
+                self.log_outstanding
+                    .drain(..jobs.min(self.log_outstanding.len()));
+                match installed {
+                    None => {
+                        self.raw_node.mut_store().appended(entries);
+                        self.step_all(responses)
+                    }
+                    Some(descriptor) => self.installed(descriptor, entries, responses),
+                }
+            }
+            LogEvent::Snapshotted {
+                descriptor,
+                compacted_to,
+            } => {
+                self.snapshotted(descriptor, compacted_to);
+                Ok(())
+            }
+            LogEvent::Noted { met } => {
+                for (id, incarnation) in met {
+                    self.inbox.set_incarnation(id, Some(incarnation));
+                }
+                Ok(())
+            }
+            LogEvent::Failed(error) => Err(Fatal::Storage(error.to_string())),
+        }
+    }
+
+    fn step_all(&mut self, responses: Vec<raft::eraftpb::Message>) -> Result<(), Fatal> {
+        for response in responses {
+            self.step(response)?;
+        }
+        Ok(())
+    }
+
+    /// A snapshot replaced the durable log; the state machine follows, then the core hears of it.
+    fn installed(
+        &mut self,
+        descriptor: SnapshotDescriptor,
+        entries: Vec<raft::eraftpb::Entry>,
+        responses: Vec<raft::eraftpb::Message>,
+    ) -> Result<(), Fatal> {
+        add(&self.counters.snapshots_installed, 1);
+        let store = self.raw_node.mut_store();
+        store.installed(descriptor.clone());
+        store.appended(entries);
+        self.waiters.forget_to(descriptor.index);
+        self.bytes_since_snapshot = 0;
+        let system = applied_system(&descriptor)
+            .map_err(|reason| Fatal::Storage(format!("snapshot {}: {reason}", descriptor.index)))?;
+        self.system_restored(system)?;
+        let system = Arc::clone(&self.system);
+        self.retain_snapshots(&descriptor);
+        self.to_apply(ApplyItem::Restore {
+            descriptor,
+            system,
+            responses,
+        })
+    }
+
+    pub(super) fn on_apply_event(&mut self, event: ApplyEvent) -> Result<(), Fatal> {
+        match event {
+            ApplyEvent::Applied { index, response } => {
+                self.applied_index = self.applied_index.max(index);
+                self.step(*response)?;
+                self.snapshot_if_due()
+            }
+            ApplyEvent::Restored { index, responses } => {
+                self.applied_index = self.applied_index.max(index);
+                self.step_all(responses)
+            }
+            ApplyEvent::SnapshotMade(Ok(descriptor)) => self.snapshot_made(descriptor),
+            ApplyEvent::SnapshotMade(Err(reason)) => {
+                tracing::error!(reason, "no snapshot was made; the log stays as it is");
+                self.snapshot_running = false;
+                self.answer_snapshots(&Err(reason));
+                Ok(())
+            }
+            ApplyEvent::Failed(reason) => Err(Fatal::StateMachine(reason)),
+        }
+    }
+
+    /// Makes a snapshot when enough was applied since the last, or when a follower needs one.
+    pub(super) fn snapshot_if_due(&mut self) -> Result<(), Fatal> {
+        let last = self.raw_node.store().snapshot_index();
+        let entries = self.applied_index.saturating_sub(last);
+        let since = AppliedSince {
+            entries,
+            bytes: self.bytes_since_snapshot,
+        };
+        let wanted = entries > 0 && self.raw_node.store().take_wanted_snapshot().is_some();
+        if wanted || self.policy.is_due(since) {
+            self.begin_snapshot()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn begin_snapshot(&mut self) -> Result<(), Fatal> {
+        if self.snapshot_running {
+            return Ok(());
+        }
+        self.snapshot_running = true;
+        self.bytes_since_snapshot = 0;
+        self.to_apply(ApplyItem::Snapshot)
+    }
+
+    pub(super) fn create_snapshot(
+        &mut self,
+        reply: oneshot::Sender<Result<u64, SnapshotError>>,
+    ) -> Result<(), Fatal> {
+        let last = self.raw_node.store().snapshot_index();
+        if self.snapshot_running {
+            reply.send(Err(SnapshotError::InProgress)).ok();
+            return Ok(());
+        }
+        if last >= self.applied_index {
+            reply.send(Ok(last)).ok();
+            return Ok(());
+        }
+        self.snapshot_waiters.push(reply);
+        self.begin_snapshot()
+    }
+
+    /// The file is durable: record it, and cut the log behind it.
+    fn snapshot_made(&mut self, descriptor: SnapshotDescriptor) -> Result<(), Fatal> {
+        if descriptor.index <= self.raw_node.store().snapshot_index() {
+            // The leader's snapshot overtook it.
+            self.snapshot_running = false;
+            self.answer_snapshots(&Ok(descriptor.index));
+            return Ok(());
+        }
+        let start_index = self.raw_node.store().first().saturating_sub(1);
+        let compact_to = match self.policy.compact_to(descriptor.index, start_index) {
+            None => None,
+            Some(cut) => {
+                let term = raft::Storage::term(self.raw_node.store(), cut)
+                    .map_err(|error| fatal(&raft::Error::Store(error)))?;
+                Some((cut, term))
+            }
+        };
+        self.to_log(LogJob::Snapshot {
+            descriptor,
+            compact_to,
+        })
+    }
+
+    fn snapshotted(&mut self, descriptor: SnapshotDescriptor, compacted_to: Option<(u64, u64)>) {
+        add(&self.counters.snapshots_made, 1);
+        self.snapshot_running = false;
+        let index = descriptor.index;
+        self.raw_node.mut_store().snapshotted(descriptor.clone());
+        if let Some((index, term)) = compacted_to {
+            self.raw_node.mut_store().compacted(index, term);
+        }
+        tracing::info!(node = self.identity.node_id, index, "snapshot made");
+        self.retain_snapshots(&descriptor);
+        self.answer_snapshots(&Ok(index));
+    }
+
+    /// Deletes the files of older snapshots, off the loop.
+    fn retain_snapshots(&self, newest: &SnapshotDescriptor) {
+        let (snapshots, newest) = (self.snapshots.clone(), newest.clone());
+        self.placement.run_blocking(move || {
+            if let Err(error) = snapshots.retain(&[newest]) {
+                tracing::warn!(%error, "older snapshots were not deleted");
+            }
+        });
+    }
+
+    fn answer_snapshots(&mut self, result: &Result<u64, String>) {
+        for reply in self.snapshot_waiters.drain(..) {
+            reply
+                .send(result.clone().map_err(SnapshotError::Failed))
+                .ok();
+        }
+    }
+}
+
+/// The framework's state in a snapshot.
+pub(crate) fn applied_system(descriptor: &SnapshotDescriptor) -> Result<AppliedSystem, String> {
+    let system = SystemState::decode(&descriptor.system).map_err(|error| error.to_string())?;
+    Ok(AppliedSystem {
+        conf_state: descriptor.conf_state.clone().unwrap_or_default(),
+        system,
+    })
+}

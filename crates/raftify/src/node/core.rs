@@ -1,0 +1,258 @@
+//! The loop: the only owner of the consensus core.
+//!
+//! Nothing in it waits for a disk, a socket or user code. One turn: shutdown first, then what the
+//! log writer and the apply task report, then peers' messages, then requests, each up to a
+//! budget, then ticks that are due, then ready passes until there is none.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use raft::RawNode;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::log_view::LogView;
+use super::log_writer::{LogEvent, LogJob};
+use super::metrics::Counters;
+use super::reads::Reads;
+use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
+use super::view::NodeView;
+use super::waiters::Waiters;
+use crate::apply::{AppliedSystem, ApplyEvent, ApplyItem};
+use crate::config::Config;
+use crate::error::{Fatal, SnapshotError, UnknownCause};
+use crate::snapshot::SnapshotStore;
+use crate::state_machine::AbstractStateMachine;
+use crate::storage::{Identity, LogReader};
+use crate::transport::{NodeInbox, PeerEvent, Transport};
+
+/// How much of one source a turn takes before the others get theirs.
+pub(super) const EVENTS_PER_TURN_MAX: usize = 256;
+pub(super) const PROPOSALS_PER_TURN_MAX: usize = 4096;
+pub(super) const PROPOSAL_BYTES_PER_TURN_MAX: u64 = 8 << 20;
+const READY_PASSES_MAX: usize = 16;
+
+/// The loop's state.
+///
+/// # Invariants
+/// - `raw_node` is touched by this task only.
+/// - A waiter is registered only under the (index, term) that the core gave to its entry.
+/// - `system` is the framework's state as of the last entry handed to the apply task.
+pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
+    pub(super) raw_node: RawNode<LogView<R>>,
+    pub(super) identity: Identity,
+    pub(super) config: Arc<Config>,
+    pub(super) shutdown: CancellationToken,
+
+    pub(super) inbox: NodeInbox,
+    pub(super) frames: crate::transport::InboxReceiver,
+    pub(super) rx_local: mpsc::Receiver<LocalRequestMsg<L, F>>,
+    pub(super) rx_server: mpsc::Receiver<ServerRequestMsg<L, F>>,
+    pub(super) log_jobs: mpsc::UnboundedSender<LogJob>,
+    pub(super) log_events: mpsc::UnboundedReceiver<LogEvent>,
+    pub(super) apply_items: mpsc::UnboundedSender<ApplyItem<F::Response>>,
+    pub(super) apply_events: mpsc::UnboundedReceiver<ApplyEvent>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) snapshots: SnapshotStore,
+    pub(super) placement: super::worker::Placement,
+
+    pub(super) system: Arc<AppliedSystem>,
+    /// Addresses and incarnations that this node knows by itself, not by the log.
+    pub(super) local: super::address_book::AddressBook,
+    pub(super) waiters: Waiters<F::Response>,
+    pub(super) proposals: Vec<Proposal<F>>,
+    pub(super) proposal_bytes: u64,
+    pub(super) queued_bytes: Arc<std::sync::atomic::AtomicU64>,
+    pub(super) reads: Reads,
+    pub(super) transfer_waiters: Vec<(u64, oneshot::Sender<Result<(), crate::MembershipError>>)>,
+
+    /// When each append that the log writer has not answered was handed out.
+    pub(super) log_outstanding: std::collections::VecDeque<Instant>,
+    pub(super) snapshot_running: bool,
+    pub(super) snapshot_waiters: Vec<oneshot::Sender<Result<u64, SnapshotError>>>,
+    pub(super) policy: crate::snapshot::CompactionPolicy,
+    pub(super) bytes_since_snapshot: u64,
+    pub(super) applied_index: u64,
+    /// Nodes that left, with the moment from which their address is not needed.
+    pub(super) departing: BTreeMap<u64, Instant>,
+    /// Set when this node was removed: when it stops.
+    pub(super) leaves_at: Option<Instant>,
+
+    pub(super) view: watch::Sender<NodeView>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) clock: super::clock::Ticker,
+    pub(super) types: PhantomData<fn() -> L>,
+}
+
+/// What woke the loop.
+enum Woken<L, F: AbstractStateMachine> {
+    Stop,
+    Log(Option<LogEvent>),
+    Apply(Option<ApplyEvent>),
+    Peer(Option<PeerEvent>),
+    Local(Option<LocalRequestMsg<L, F>>),
+    Server(Option<ServerRequestMsg<L, F>>),
+    Tick,
+}
+
+impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
+    /// Runs until the node is stopped, removed, or cannot go on.
+    ///
+    /// # Errors
+    /// Why it cannot go on. Waiters have been answered in every case.
+    pub async fn run(mut self) -> Result<(), Fatal> {
+        let ended = self.turns().await;
+        let cause = UnknownCause::Stopped;
+        self.waiters.fail_all(cause);
+        for proposal in self.proposals.drain(..) {
+            proposal.responder.fail(crate::ProposeError::Stopped);
+        }
+        self.view.send_modify(|view| {
+            view.healthy = false;
+            view.stopped = true;
+        });
+        if let Err(fatal) = &ended {
+            tracing::error!(node = self.identity.node_id, error = %fatal, "the node stops");
+        }
+        ended
+    }
+
+    /// Makes the peers known to transport and inbox, before the first turn.
+    pub(crate) fn begin(&mut self, campaign: bool) -> Result<(), Fatal> {
+        let own_id = self.identity.node_id;
+        for (id, addr) in self.local.addresses() {
+            if id != own_id {
+                self.transport.set_peer(id, Some(addr.to_owned()));
+            }
+        }
+        let system = Arc::clone(&self.system);
+        for (id, peer) in system.system.peers.iter().filter(|(id, _)| *id != own_id) {
+            self.transport.set_peer(id, Some(peer.addr.clone()));
+            if peer.incarnation != 0 {
+                self.local.set_incarnation(id, peer.incarnation);
+            }
+        }
+        for (id, incarnation) in self.local.met() {
+            self.inbox.set_incarnation(id, Some(incarnation));
+        }
+        if campaign {
+            survivable(self.raw_node.campaign())?.ok();
+        }
+        Ok(())
+    }
+
+    async fn turns(&mut self) -> Result<(), Fatal> {
+        self.ready_passes()?;
+        self.publish();
+        loop {
+            if self.leaves_at.is_some_and(|at| Instant::now() >= at) {
+                tracing::info!(node = self.identity.node_id, "left the cluster");
+                return Ok(());
+            }
+            match self.wake().await {
+                Woken::Stop => return Ok(()),
+                Woken::Log(event) => self.on_log_event(or_ended(event, "log writer")?)?,
+                Woken::Apply(event) => self.on_apply_event(or_ended(event, "apply task")?)?,
+                Woken::Peer(Some(event)) => self.on_peer_event(event)?,
+                Woken::Local(Some(request)) => self.on_local_request(request)?,
+                Woken::Server(Some(request)) => self.on_server_request(request)?,
+                // Their senders live in handles; without a handle nobody asks any more.
+                Woken::Peer(None) | Woken::Local(None) | Woken::Server(None) | Woken::Tick => {}
+            }
+            self.drain()?;
+            self.flush_proposals()?;
+            self.reads_to_core()?;
+            self.run_due_ticks()?;
+            self.ready_passes()?;
+            self.publish();
+        }
+    }
+
+    async fn wake(&mut self) -> Woken<L, F> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Woken::Stop,
+            event = self.log_events.recv() => Woken::Log(event),
+            event = self.apply_events.recv() => Woken::Apply(event),
+            event = self.frames.recv() => Woken::Peer(event),
+            request = self.rx_local.recv(), if !self.rx_local.is_closed() => Woken::Local(request),
+            request = self.rx_server.recv(), if !self.rx_server.is_closed() => Woken::Server(request),
+            () = self.clock.wait() => Woken::Tick,
+        }
+    }
+
+    /// Takes what else is waiting, each source up to its budget.
+    fn drain(&mut self) -> Result<(), Fatal> {
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            let Ok(event) = self.log_events.try_recv() else {
+                break;
+            };
+            self.on_log_event(event)?;
+        }
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            let Ok(event) = self.apply_events.try_recv() else {
+                break;
+            };
+            self.on_apply_event(event)?;
+        }
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            let Some(event) = self.frames.try_recv() else {
+                break;
+            };
+            self.on_peer_event(event)?;
+        }
+        while self.proposals_have_room() {
+            let Ok(request) = self.rx_local.try_recv() else {
+                break;
+            };
+            self.on_local_request(request)?;
+        }
+        while self.proposals_have_room() {
+            let Ok(request) = self.rx_server.try_recv() else {
+                break;
+            };
+            self.on_server_request(request)?;
+        }
+        Ok(())
+    }
+
+    fn proposals_have_room(&self) -> bool {
+        self.proposals.len() < PROPOSALS_PER_TURN_MAX
+            && self.proposal_bytes < PROPOSAL_BYTES_PER_TURN_MAX
+    }
+
+    fn ready_passes(&mut self) -> Result<(), Fatal> {
+        for _ in 0..READY_PASSES_MAX {
+            if !self.raw_node.has_ready() {
+                return Ok(());
+            }
+            self.on_ready()?;
+        }
+        // More next turn: the clock must not starve.
+        self.clock.wake_now();
+        Ok(())
+    }
+}
+
+fn or_ended<T>(event: Option<T>, task: &str) -> Result<T, Fatal> {
+    event.ok_or_else(|| Fatal::Task(task.into()))
+}
+
+/// Splits the outcome of a call of the core by consequence: what ends the node, and what was only
+/// this call's.
+pub(super) fn survivable<T>(result: raft::Result<T>) -> Result<raft::Result<T>, Fatal> {
+    match result {
+        Err(error) if error.is_fatal() => Err(fatal(&error)),
+        other => Ok(other),
+    }
+}
+
+/// What an error of the core means when the call cannot go without.
+pub(super) fn fatal(error: &raft::Error) -> Fatal {
+    match error {
+        raft::Error::Store(source) => Fatal::Storage(source.to_string()),
+        other => Fatal::Invariant(other.to_string()),
+    }
+}

@@ -1,0 +1,237 @@
+//! What the transport brings: peers' messages, checked before the core sees them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft::SnapshotStatus;
+use raft::eraftpb::{Message, MessageType};
+use tokio::time::Instant;
+
+use super::core::{RaftNodeCore, fatal, survivable};
+use super::log_writer::LogJob;
+use super::metrics::add;
+use crate::error::Fatal;
+use crate::membership::{ChangedPeer, Peers};
+use crate::snapshot::SnapshotDescriptor;
+use crate::state_machine::AbstractStateMachine;
+use crate::storage::LogReader;
+use crate::transport::{Frame, PeerEvent, SnapshotOutcome};
+
+/// How long the address of a node that left stays in use, so that it hears of its removal.
+const DEPARTURE: Duration = Duration::from_secs(5);
+
+impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
+    pub(super) fn on_peer_event(&mut self, event: PeerEvent) -> Result<(), Fatal> {
+        match event {
+            PeerEvent::Frame(frame) => self.on_frame(frame),
+            PeerEvent::Unreachable(id) => self
+                .raw_node
+                .report_unreachable(id)
+                .map_err(|error| fatal(&error)),
+            PeerEvent::Snapshot(id, outcome) => {
+                let status = match outcome {
+                    SnapshotOutcome::Delivered => SnapshotStatus::Finish,
+                    SnapshotOutcome::Failed => SnapshotStatus::Failure,
+                };
+                self.raw_node
+                    .report_snapshot(id, status)
+                    .map_err(|error| fatal(&error))
+            }
+            PeerEvent::Met { id, incarnation } => self.on_met(id, incarnation),
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame) -> Result<(), Fatal> {
+        add(
+            &self.counters.messages_received,
+            frame.messages.len() as u64,
+        );
+        for message in frame.messages {
+            if let Err(reason) = check(&message, frame.from, self.identity.node_id) {
+                tracing::warn!(from = frame.from, reason, "a peer's message was ignored");
+                continue;
+            }
+            let carries_log = matches!(
+                message.msg_type(),
+                MessageType::MsgAppend | MessageType::MsgSnapshot
+            );
+            if carries_log && self.log_is_congested() {
+                continue;
+            }
+            self.step(message)?;
+        }
+        Ok(())
+    }
+
+    /// Steps the core; only a broken invariant or a failed store ends the node.
+    pub(super) fn step(&mut self, message: Message) -> Result<(), Fatal> {
+        if let Err(error) = survivable(self.raw_node.step(message))? {
+            tracing::debug!(%error, "the core ignored a message");
+        }
+        Ok(())
+    }
+
+    /// A first contact: made durable before its messages are taken.
+    fn on_met(&mut self, id: u64, incarnation: u64) -> Result<(), Fatal> {
+        let in_log = self
+            .system
+            .system
+            .peers
+            .get(id)
+            .map(|peer| peer.incarnation);
+        if in_log.is_some_and(|known| known != 0) {
+            return Ok(());
+        }
+        if id == 0 || id == self.identity.node_id || !self.local.meet(id, incarnation) {
+            return Ok(());
+        }
+        self.write_note(vec![(id, incarnation)])
+    }
+
+    /// Notes durably what this node knows of its peers; those in `met` are taken from then on.
+    pub(super) fn write_note(&self, met: Vec<(u64, u64)>) -> Result<(), Fatal> {
+        let system = self.local.note(&self.system.system).encode().into();
+        self.to_log(LogJob::Note { system, met })
+    }
+
+    /// The address of a node: the log's, else this node's own knowledge.
+    pub(super) fn addr_of(&self, id: u64) -> Option<String> {
+        let in_log = self
+            .system
+            .system
+            .peers
+            .get(id)
+            .map(|peer| peer.addr.as_str());
+        in_log
+            .filter(|addr| !addr.is_empty())
+            .or_else(|| self.local.addr(id))
+            .map(str::to_owned)
+    }
+
+    /// Brings transport and inbox to the log's address book.
+    pub(super) fn peers_changed(
+        &mut self,
+        before: &Peers,
+        changed: &[ChangedPeer],
+    ) -> Result<(), Fatal> {
+        let system = Arc::clone(&self.system);
+        let own_id = self.identity.node_id;
+        for (id, peer) in system.system.peers.iter().filter(|(id, _)| *id != own_id) {
+            let was = before.get(id);
+            if was.is_none_or(|was| was.addr != peer.addr) {
+                self.departing.remove(&id);
+                self.inbox.set_removed(id, false);
+                self.local.add(id, &peer.addr);
+                self.transport.set_peer(id, Some(peer.addr.clone()));
+            }
+            let new_incarnation = was.is_none_or(|was| was.incarnation != peer.incarnation);
+            if peer.incarnation != 0 && new_incarnation {
+                self.local.set_incarnation(id, peer.incarnation);
+                self.inbox.set_incarnation(id, Some(peer.incarnation));
+            }
+        }
+        for id in before.ids().filter(|id| *id != own_id) {
+            if system.system.peers.get(id).is_none() {
+                self.local.forget(id);
+                self.inbox.set_incarnation(id, None);
+                self.inbox.set_removed(id, true);
+                self.departing.insert(id, Instant::now() + DEPARTURE);
+            }
+        }
+        let removed = before.get(own_id).is_some() && system.system.peers.get(own_id).is_none();
+        if removed && self.leaves_at.is_none() {
+            // Long enough for the messages that tell the others.
+            self.leaves_at = Some(Instant::now() + self.config.heartbeat_interval * 2);
+        } else if !removed && changed.iter().any(|peer| peer.id == own_id) {
+            self.leaves_at = None;
+        }
+        self.write_note(Vec::new())
+    }
+}
+
+/// Whether a peer's message can be given to the core: it is the sender's own, for this node, of a
+/// kind that peers send, and its entries follow each other.
+fn check(message: &Message, from: u64, own_id: u64) -> Result<(), &'static str> {
+    if message.to != own_id {
+        return Err("it is for another node");
+    }
+    // A request to transfer names the node that shall lead.
+    let forwarded = message.msg_type() == MessageType::MsgTransferLeader;
+    if message.from != from && !forwarded {
+        return Err("it is another node's");
+    }
+    match message.msg_type() {
+        MessageType::MsgPropose => Err("proposals come through the service"),
+        MessageType::MsgAppend => check_entries(message),
+        MessageType::MsgSnapshot => match message.snapshot.as_deref() {
+            Some(snapshot) if SnapshotDescriptor::from_snapshot(snapshot).is_ok() => Ok(()),
+            _ => Err("its snapshot has no descriptor"),
+        },
+        _ if raft::is_local_msg(message.msg_type()) => Err("its kind is local"),
+        _ => Ok(()),
+    }
+}
+
+fn check_entries(message: &Message) -> Result<(), &'static str> {
+    let mut index = message.index;
+    let mut term = message.log_term;
+    for entry in &message.entries {
+        if entry.index != index.wrapping_add(1) || entry.term < term || entry.term > message.term {
+            return Err("its entries do not follow each other");
+        }
+        (index, term) = (entry.index, entry.term);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use raft::eraftpb::Entry;
+
+    use super::*;
+
+    fn append(entries: &[(u64, u64)]) -> Message {
+        let entries = entries
+            .iter()
+            .map(|(index, term)| Entry {
+                index: *index,
+                term: *term,
+                ..Entry::default()
+            })
+            .collect();
+        Message {
+            msg_type: MessageType::MsgAppend as i32,
+            from: 2,
+            to: 1,
+            term: 5,
+            index: 10,
+            log_term: 3,
+            entries,
+            ..Message::default()
+        }
+    }
+
+    #[test]
+    fn entries_out_of_order_never_reach_the_core() {
+        assert!(check(&append(&[(11, 3), (12, 5)]), 2, 1).is_ok());
+        assert!(check(&append(&[(12, 3)]), 2, 1).is_err());
+        assert!(check(&append(&[(11, 2)]), 2, 1).is_err());
+        assert!(check(&append(&[(11, 6)]), 2, 1).is_err());
+    }
+
+    #[test]
+    fn messages_in_anothers_name_never_reach_the_core() {
+        assert!(check(&append(&[]), 3, 1).is_err());
+        assert!(check(&append(&[]), 2, 9).is_err());
+        let hup = Message {
+            msg_type: MessageType::MsgHup as i32,
+            ..append(&[])
+        };
+        assert!(check(&hup, 2, 1).is_err());
+        let propose = Message {
+            msg_type: MessageType::MsgPropose as i32,
+            ..append(&[])
+        };
+        assert!(check(&propose, 2, 1).is_err());
+    }
+}

@@ -1,0 +1,243 @@
+//! Requests about membership and leadership, as the loop decides them.
+
+use raft::StateRole;
+use tokio::sync::oneshot;
+
+use super::core::{RaftNodeCore, fatal, survivable};
+use crate::error::{Fatal, MembershipError};
+use crate::membership::{ConfChangeRequest, NodeChange};
+use crate::state_machine::AbstractStateMachine;
+use crate::storage::LogReader;
+use crate::transport::{NodeStatus, PeerStatus};
+
+type Reply = oneshot::Sender<Result<(), MembershipError>>;
+
+impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
+    /// Whether a change can be proposed now.
+    pub(super) fn check_change(&self, request: &ConfChangeRequest) -> Result<(), MembershipError> {
+        if !self.raw_node.is_leader() {
+            return Err(self.membership_not_leader());
+        }
+        if request.changes.is_empty() && !self.raw_node.in_joint() {
+            let reason = "the configuration is not joint, there is nothing to leave";
+            return Err(MembershipError::NotApplicable(reason.into()));
+        }
+        let leaving = request.changes.is_empty();
+        if self.raw_node.has_pending_conf() || (self.raw_node.in_joint() && !leaving) {
+            return Err(MembershipError::Pending);
+        }
+        for (position, change) in request.changes.iter().enumerate() {
+            let later = request.changes.iter().skip(position + 1);
+            if later.into_iter().any(|other| other.id() == change.id()) {
+                let reason = format!("node {} changes twice", change.id());
+                return Err(MembershipError::Invalid(reason));
+            }
+            self.check_one(change)?;
+        }
+        self.check_voters_remain(request)
+    }
+
+    fn check_one(&self, change: &NodeChange) -> Result<(), MembershipError> {
+        let id = change.id();
+        if id == 0 || id >= raft::LOCAL_APPLY_THREAD {
+            return Err(MembershipError::Invalid(format!("{id} is no node id")));
+        }
+        let peers = &self.system.system.peers;
+        match change {
+            NodeChange::Remove { .. } | NodeChange::UpdateAddr { .. }
+                if peers.get(id).is_none() =>
+            {
+                Err(MembershipError::NotApplicable(format!(
+                    "node {id} is not a member"
+                )))
+            }
+            NodeChange::Remove { .. } => Ok(()),
+            NodeChange::AddVoter { addr, .. }
+            | NodeChange::AddLearner { addr, .. }
+            | NodeChange::UpdateAddr { addr, .. } => {
+                check_addr(addr)?;
+                match peers.id_of(addr) {
+                    Some(other) if other != id => Err(MembershipError::Invalid(format!(
+                        "node {other} has the address {addr} already"
+                    ))),
+                    _ => self.check_same_node(change),
+                }
+            }
+        }
+    }
+
+    /// A member's id cannot be taken by a node at another address; that is an update.
+    fn check_same_node(&self, change: &NodeChange) -> Result<(), MembershipError> {
+        let (NodeChange::AddVoter { id, addr } | NodeChange::AddLearner { id, addr, .. }) = change
+        else {
+            return Ok(());
+        };
+        match self.system.system.peers.get(*id) {
+            Some(peer) if peer.addr != *addr => Err(MembershipError::Invalid(format!(
+                "the id {id} is taken by the node at {}",
+                peer.addr
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_voters_remain(&self, request: &ConfChangeRequest) -> Result<(), MembershipError> {
+        let mut voters: std::collections::BTreeSet<u64> =
+            self.system.conf_state.voters.iter().copied().collect();
+        for change in &request.changes {
+            match change {
+                NodeChange::AddVoter { id, .. } => drop(voters.insert(*id)),
+                NodeChange::AddLearner { id, .. } | NodeChange::Remove { id } => {
+                    voters.remove(id);
+                }
+                NodeChange::UpdateAddr { .. } => {}
+            }
+        }
+        if voters.is_empty() {
+            let reason = "no voter would remain; stop the last node instead";
+            return Err(MembershipError::NotApplicable(reason.into()));
+        }
+        Ok(())
+    }
+
+    /// Begins a transfer; on a follower the core passes the request on to the leader.
+    pub(super) fn transfer(&mut self, to: u64, reply: Reply) -> Result<(), Fatal> {
+        if self.raw_node.leader_id() == 0 {
+            reply.send(Err(self.membership_not_leader())).ok();
+            return Ok(());
+        }
+        if self.raw_node.leader_id() == to {
+            reply.send(Ok(())).ok();
+            return Ok(());
+        }
+        if !self.system.conf_state.voters.contains(&to) {
+            let reason = format!("node {to} is not a voter");
+            reply.send(Err(MembershipError::NotApplicable(reason))).ok();
+            return Ok(());
+        }
+        self.raw_node
+            .transfer_leader(to)
+            .map_err(|error| fatal(&error))?;
+        self.transfer_waiters.push((to, reply));
+        Ok(())
+    }
+
+    pub(super) fn campaign(&mut self) -> Result<Result<(), MembershipError>, Fatal> {
+        if self.raw_node.is_leader() {
+            return Ok(Ok(()));
+        }
+        if !self.raw_node.promotable() {
+            let reason = "this node is not a voter";
+            return Ok(Err(MembershipError::NotApplicable(reason.into())));
+        }
+        let begun = survivable(self.raw_node.campaign())?;
+        Ok(begun.map_err(|error| MembershipError::NotApplicable(error.to_string())))
+    }
+
+    /// Gives up leadership: to `leader_id` when that is a voter, else to whoever is elected.
+    pub(super) fn demote(&mut self, term: u64, leader_id: u64, reply: Reply) -> Result<(), Fatal> {
+        let current = self.raw_node.term();
+        if !self.raw_node.is_leader() {
+            reply.send(Err(self.membership_not_leader())).ok();
+            return Ok(());
+        }
+        if term != current {
+            let reason = format!("the term is {current}, not {term}");
+            reply.send(Err(MembershipError::NotApplicable(reason))).ok();
+            return Ok(());
+        }
+        if leader_id != 0 && leader_id != self.identity.node_id {
+            return self.transfer(leader_id, reply);
+        }
+        self.raw_node.resign().map_err(|error| fatal(&error))?;
+        reply.send(Ok(())).ok();
+        Ok(())
+    }
+
+    /// The node as it is.
+    pub(super) fn status(&self) -> NodeStatus {
+        let conf = self.raw_node.conf_state();
+        let hard_state = self.raw_node.hard_state();
+        NodeStatus {
+            node_id: self.identity.node_id,
+            cluster_id: self.identity.cluster_id,
+            incarnation: self.identity.incarnation,
+            role: role_name(self.raw_node.state()).into(),
+            term: hard_state.term,
+            vote: hard_state.vote,
+            leader_id: self.raw_node.leader_id(),
+            first_index: self.raw_node.store().first(),
+            last_index: self.raw_node.last_index(),
+            commit_index: self.raw_node.commit_index(),
+            applied_index: self.applied_index,
+            snapshot_index: self.raw_node.store().snapshot_index(),
+            voters: conf.voters,
+            voters_outgoing: conf.voters_outgoing,
+            learners: conf.learners,
+            uncommitted_bytes: self.raw_node.uncommitted_bytes(),
+            waiting_proposals: self.waiters.len() as u64,
+            peers: self.peer_statuses(),
+        }
+    }
+
+    fn peer_statuses(&self) -> Vec<PeerStatus> {
+        let leads = self.raw_node.is_leader();
+        let peers = self.system.system.peers.iter();
+        peers
+            .map(|(id, peer)| {
+                let status = PeerStatus {
+                    id,
+                    addr: peer.addr.clone(),
+                    ..PeerStatus::default()
+                };
+                match self.raw_node.progress(id).filter(|_| leads) {
+                    Some(progress) => PeerStatus {
+                        state: progress.state.to_string(),
+                        matched: progress.matched,
+                        next: progress.next,
+                        active: progress.recent_active || id == self.identity.node_id,
+                        ..status
+                    },
+                    None => status,
+                }
+            })
+            .collect()
+    }
+}
+
+fn role_name(role: StateRole) -> &'static str {
+    match role {
+        StateRole::Leader => "Leader",
+        StateRole::Follower => "Follower",
+        StateRole::Candidate => "Candidate",
+        StateRole::PreCandidate => "PreCandidate",
+    }
+}
+
+/// Whether `addr` has the form host:port.
+pub(crate) fn check_addr(addr: &str) -> Result<(), MembershipError> {
+    let fine = addr
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p != 0));
+    if fine {
+        Ok(())
+    } else {
+        Err(MembershipError::Invalid(format!(
+            "{addr:?} is not an address like host:port"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_need_a_host_and_a_port() {
+        assert!(check_addr("node-1.internal:7000").is_ok());
+        assert!(check_addr("[::1]:7000").is_ok());
+        for bad in ["", "host", ":1", "host:", "host:0", "host:70000", "host:x"] {
+            assert!(check_addr(bad).is_err(), "{bad:?}");
+        }
+    }
+}

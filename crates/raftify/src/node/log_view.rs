@@ -1,0 +1,270 @@
+//! The log as the core reads it: the durable entries, the recent ones from memory.
+//!
+//! Lives on the loop, so it needs no lock. What the log writer has made durable is moved in here
+//! when the loop sees the completion; older entries are read through the store's reader, a
+//! bounded number of bytes at a time.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError as CoreError};
+
+use crate::snapshot::SnapshotDescriptor;
+use crate::storage::{LogReader, StorageError, StoredState};
+
+/// What an entry costs beside its payload.
+const ENTRY_OVERHEAD_BYTES: u64 = 96;
+
+/// The core's [`Storage`] over a store's reader.
+///
+/// # Invariants
+/// - `start_index` < first entry <= `last_index` + 1; `cache` holds a contiguous tail that ends
+///   at `last_index`, or nothing.
+pub(crate) struct LogView<R> {
+    reader: R,
+    hard_state: HardState,
+    start_index: u64,
+    start_term: u64,
+    last_index: u64,
+    snapshot: Option<SnapshotDescriptor>,
+    cache: VecDeque<Entry>,
+    cache_bytes: u64,
+    cache_bytes_max: u64,
+    /// The least index that a snapshot must reach, when the core asked for one that is not there.
+    wanted_snapshot: Cell<Option<u64>>,
+}
+
+impl<R: LogReader> LogView<R> {
+    pub(crate) fn new(reader: R, state: StoredState, cache_bytes_max: u64) -> Self {
+        Self {
+            reader,
+            hard_state: state.hard_state,
+            start_index: state.start_index,
+            start_term: state.start_term,
+            last_index: state.last_index,
+            snapshot: state.snapshot,
+            cache: VecDeque::new(),
+            cache_bytes: 0,
+            cache_bytes_max,
+            wanted_snapshot: Cell::new(None),
+        }
+    }
+
+    pub(crate) fn snapshot_index(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index)
+    }
+
+    /// The log's first index (one past the last when it is empty).
+    pub(crate) fn first(&self) -> u64 {
+        self.start_index.saturating_add(1)
+    }
+
+    /// The index up to which a snapshot is wanted by the core, once.
+    pub(crate) fn take_wanted_snapshot(&self) -> Option<u64> {
+        self.wanted_snapshot.take()
+    }
+
+    /// Entries became durable; those from the first one's index on are replaced.
+    pub(crate) fn appended(&mut self, entries: Vec<Entry>) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return;
+        };
+        let (first, last) = (first.index, last.index);
+        while self.cache.back().is_some_and(|entry| entry.index >= first) {
+            self.pop_back();
+        }
+        if self
+            .cache
+            .back()
+            .is_some_and(|entry| entry.index.saturating_add(1) != first)
+        {
+            self.clear_cache();
+        }
+        for entry in entries {
+            self.cache_bytes = self.cache_bytes.saturating_add(cost_bytes(&entry));
+            self.cache.push_back(entry);
+        }
+        self.last_index = last;
+        while self.cache_bytes > self.cache_bytes_max && self.cache.len() > 1 {
+            self.pop_front();
+        }
+    }
+
+    /// A received snapshot became durable and replaced the log.
+    pub(crate) fn installed(&mut self, descriptor: SnapshotDescriptor) {
+        self.start_index = descriptor.index;
+        self.start_term = descriptor.term;
+        self.last_index = descriptor.index;
+        self.snapshot = Some(descriptor);
+        self.clear_cache();
+    }
+
+    /// An own snapshot became durable.
+    pub(crate) fn snapshotted(&mut self, descriptor: SnapshotDescriptor) {
+        if descriptor.index > self.snapshot_index() {
+            self.snapshot = Some(descriptor);
+        }
+    }
+
+    /// Entries up to `index`, of `term`, left the store.
+    pub(crate) fn compacted(&mut self, index: u64, term: u64) {
+        if index <= self.start_index {
+            return;
+        }
+        self.start_index = index;
+        self.start_term = term;
+        while self.cache.front().is_some_and(|entry| entry.index <= index) {
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        if let Some(entry) = self.cache.pop_front() {
+            self.cache_bytes = self.cache_bytes.saturating_sub(cost_bytes(&entry));
+        }
+    }
+
+    fn pop_back(&mut self) {
+        if let Some(entry) = self.cache.pop_back() {
+            self.cache_bytes = self.cache_bytes.saturating_sub(cost_bytes(&entry));
+        }
+    }
+
+    fn clear_cache(&mut self) {
+        self.cache.clear();
+        self.cache_bytes = 0;
+    }
+
+    fn cached_offset(&self, index: u64) -> Option<usize> {
+        let first = self.cache.front()?.index;
+        usize::try_from(index.checked_sub(first)?)
+            .ok()
+            .filter(|offset| *offset < self.cache.len())
+    }
+
+    fn from_cache(&self, low: u64, high: u64, bytes_max: u64) -> Option<Vec<Entry>> {
+        let start = self.cached_offset(low)?;
+        let wanted = usize::try_from(high.checked_sub(low)?).ok()?;
+        let mut size: u64 = 0;
+        let mut entries = Vec::with_capacity(wanted.min(1024));
+        for entry in self.cache.range(start..).take(wanted) {
+            size = size.saturating_add(raft_entry_bytes(entry));
+            if size > bytes_max && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        Some(entries)
+    }
+}
+
+fn cost_bytes(entry: &Entry) -> u64 {
+    raft_entry_bytes(entry).saturating_add(ENTRY_OVERHEAD_BYTES)
+}
+
+fn raft_entry_bytes(entry: &Entry) -> u64 {
+    prost::Message::encoded_len(entry) as u64
+}
+
+impl<R: LogReader> Storage for LogView<R> {
+    fn initial_state(&self) -> Result<RaftState, CoreError> {
+        let conf_state: ConfState = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.conf_state.clone())
+            .unwrap_or_default();
+        Ok(RaftState {
+            hard_state: self.hard_state,
+            conf_state,
+        })
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_bytes: u64,
+        _context: GetEntriesContext,
+    ) -> Result<Vec<Entry>, CoreError> {
+        if low <= self.start_index {
+            return Err(CoreError::Compacted);
+        }
+        if high > self.last_index.saturating_add(1) {
+            return Err(CoreError::Unavailable);
+        }
+        if low >= high {
+            return Ok(Vec::new());
+        }
+        match self.from_cache(low, high, max_bytes) {
+            Some(entries) => Ok(entries),
+            None => self.reader.entries(low, high, max_bytes).map_err(to_core),
+        }
+    }
+
+    fn term(&self, index: u64) -> Result<u64, CoreError> {
+        if index == self.start_index {
+            return Ok(self.start_term);
+        }
+        if index < self.start_index {
+            return Err(CoreError::Compacted);
+        }
+        if index > self.last_index {
+            return Err(CoreError::Unavailable);
+        }
+        let cached = self
+            .cached_offset(index)
+            .and_then(|offset| self.cache.get(offset));
+        match cached {
+            Some(entry) => Ok(entry.term),
+            None => self.reader.term(index).map_err(to_core),
+        }
+    }
+
+    fn first_index(&self) -> Result<u64, CoreError> {
+        Ok(self.first())
+    }
+
+    fn last_index(&self) -> Result<u64, CoreError> {
+        Ok(self.last_index)
+    }
+
+    /// The newest snapshot, if it reaches `request_index` and knows the follower `to`; otherwise
+    /// it is noted that one is wanted, and the core asks again.
+    fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot, CoreError> {
+        let usable = self.snapshot.as_ref().filter(|snapshot| {
+            snapshot.index >= request_index
+                && snapshot.index >= self.start_index
+                && snapshot
+                    .conf_state
+                    .as_ref()
+                    .is_some_and(|conf| knows(conf, to))
+        });
+        match usable {
+            Some(snapshot) => Ok(snapshot.to_snapshot()),
+            None => {
+                self.wanted_snapshot.set(Some(request_index));
+                Err(CoreError::SnapshotTemporarilyUnavailable)
+            }
+        }
+    }
+}
+
+fn knows(conf: &ConfState, id: u64) -> bool {
+    [
+        &conf.voters,
+        &conf.learners,
+        &conf.voters_outgoing,
+        &conf.learners_next,
+    ]
+    .iter()
+    .any(|ids| ids.contains(&id))
+}
+
+fn to_core(error: StorageError) -> CoreError {
+    match error {
+        StorageError::Compacted { .. } => CoreError::Compacted,
+        StorageError::Unavailable { .. } => CoreError::Unavailable,
+        other => CoreError::Other(Box::new(other)),
+    }
+}

@@ -1,0 +1,300 @@
+//! The task that owns the store: it writes what the loop hands out and answers when it is durable.
+//!
+//! The order of durable steps is kept here. Whatever waits in the queue becomes one batch with
+//! one sync; only then do the messages leave that promise it: those for peers straight to the
+//! transport, without a trip through the loop, those for this node as a [`LogEvent`].
+//!
+//! A commit index alone promises nothing to anybody, so it waits for the next batch or for
+//! [`LogJob::Flush`]. After a failed write the task ends and the store is not used again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry, HardState, Message};
+use tokio::sync::mpsc;
+
+use super::metrics::Counters;
+use crate::snapshot::SnapshotDescriptor;
+use crate::storage::{StableStorage, StorageError, WriteBatch};
+use crate::transport::Transport;
+
+/// One write takes at most so many jobs, and stops taking more when it has so many bytes, so that
+/// the first caller of a burst does not wait for all of it.
+const BATCH_JOBS_MAX: usize = 1024;
+const BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// Work for the log writer.
+#[derive(Debug)]
+pub(crate) enum LogJob {
+    /// A `MsgStorageAppend` of the core, with the descriptor of the snapshot in it.
+    Append {
+        message: Box<Message>,
+        install: Option<SnapshotDescriptor>,
+    },
+    /// A snapshot of this node whose file is durable; entries up to `compact_to` may go.
+    Snapshot {
+        descriptor: SnapshotDescriptor,
+        compact_to: Option<(u64, u64)>,
+    },
+    /// The framework's note, and the peers that it makes known.
+    Note { system: Bytes, met: Vec<(u64, u64)> },
+    /// Write what was held back.
+    Flush,
+}
+
+/// What became durable.
+#[derive(Debug)]
+pub(crate) enum LogEvent {
+    /// Appends: the entries for the loop's view of the log, the snapshot that replaced it, and
+    /// the messages for this node that waited for them.
+    Appended {
+        jobs: usize,
+        installed: Option<SnapshotDescriptor>,
+        entries: Vec<Entry>,
+        responses: Vec<Message>,
+    },
+    /// A snapshot's record and the compaction.
+    Snapshotted {
+        descriptor: SnapshotDescriptor,
+        compacted_to: Option<(u64, u64)>,
+    },
+    /// The note.
+    Noted { met: Vec<(u64, u64)> },
+    /// The store failed; the task has ended.
+    Failed(StorageError),
+}
+
+/// The log writer.
+pub(crate) struct LogWriter<S> {
+    storage: S,
+    node_id: u64,
+    jobs: mpsc::UnboundedReceiver<LogJob>,
+    events: mpsc::UnboundedSender<LogEvent>,
+    transport: Arc<dyn Transport>,
+    counters: Arc<Counters>,
+    written: HardState,
+    held_commit: u64,
+    first_batch: Option<WriteBatch>,
+}
+
+/// What the log writer starts from.
+pub(crate) struct LogWriterStart<S> {
+    pub(crate) storage: S,
+    pub(crate) node_id: u64,
+    /// The hard state in the store.
+    pub(crate) written: HardState,
+    /// Written before any job, on a new store.
+    pub(crate) first_batch: Option<WriteBatch>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// A batch in the making, with what follows its write.
+#[derive(Default)]
+struct Pending {
+    batch: WriteBatch,
+    bytes: usize,
+    append_jobs: usize,
+    responses: Vec<Message>,
+    compacted_to: Option<(u64, u64)>,
+    met: Vec<(u64, u64)>,
+    noted: bool,
+}
+
+impl<S: StableStorage> LogWriter<S> {
+    pub(crate) fn new(
+        start: LogWriterStart<S>,
+        jobs: mpsc::UnboundedReceiver<LogJob>,
+        events: mpsc::UnboundedSender<LogEvent>,
+    ) -> Self {
+        Self {
+            storage: start.storage,
+            node_id: start.node_id,
+            jobs,
+            events,
+            transport: start.transport,
+            counters: start.counters,
+            held_commit: start.written.commit,
+            written: start.written,
+            first_batch: start.first_batch,
+        }
+    }
+
+    /// Works until the loop has gone, then writes what was held back.
+    pub(crate) async fn run(mut self) {
+        if let Some(first) = self.first_batch.take()
+            && let Err(error) = self.storage.write(&first).await
+        {
+            self.events.send(LogEvent::Failed(error)).ok();
+            return;
+        }
+        let mut next = None;
+        loop {
+            let job = match next.take() {
+                Some(job) => job,
+                None => match self.jobs.recv().await {
+                    Some(job) => job,
+                    None => break,
+                },
+            };
+            let mut pending = Pending::default();
+            next = self.gather(&mut pending, job);
+            if let Err(error) = self.write(pending).await {
+                self.events.send(LogEvent::Failed(error)).ok();
+                return;
+            }
+        }
+        let mut last = Pending::default();
+        self.add_held_commit(&mut last);
+        if let Err(error) = self.write(last).await {
+            tracing::warn!(%error, "the last commit index was not written; it is found again");
+        }
+    }
+
+    /// Adds jobs to the batch while they fit; gives back the first that does not.
+    fn gather(&mut self, pending: &mut Pending, first: LogJob) -> Option<LogJob> {
+        let mut job = first;
+        for _ in 0..BATCH_JOBS_MAX {
+            if let Some(too_early) = self.add(pending, job) {
+                return Some(too_early);
+            }
+            if pending.bytes >= BATCH_BYTES_MAX {
+                return None;
+            }
+            job = self.jobs.try_recv().ok()?;
+        }
+        Some(job)
+    }
+
+    /// Adds one job; gives it back when it must have a batch of its own.
+    fn add(&mut self, pending: &mut Pending, job: LogJob) -> Option<LogJob> {
+        match job {
+            LogJob::Append { message, install } => {
+                if install.is_some() && !pending.batch.is_empty() {
+                    return Some(LogJob::Append { message, install });
+                }
+                pending.batch.install = pending.batch.install.take().or(install);
+                self.add_append(pending, *message);
+            }
+            LogJob::Snapshot {
+                descriptor,
+                compact_to,
+            } => {
+                if pending.batch.install.is_some() || pending.batch.snapshot.is_some() {
+                    return Some(LogJob::Snapshot {
+                        descriptor,
+                        compact_to,
+                    });
+                }
+                pending.batch.compact_to = compact_to.map(|(index, _)| index);
+                pending.compacted_to = compact_to;
+                pending.batch.snapshot = Some(descriptor);
+                self.add_held_commit(pending);
+            }
+            LogJob::Note { system, met } => {
+                pending.batch.system = Some(system);
+                pending.met.extend(met);
+                pending.noted = true;
+            }
+            LogJob::Flush => self.add_held_commit(pending),
+        }
+        None
+    }
+
+    fn add_append(&mut self, pending: &mut Pending, message: Message) {
+        pending.append_jobs += 1;
+        let state = HardState {
+            term: message.term,
+            vote: message.vote,
+            commit: message.commit,
+        };
+        if state != HardState::default() {
+            self.held_commit = self.held_commit.max(state.commit);
+            let promises = (state.term, state.vote) != (self.written.term, self.written.vote);
+            if promises || !message.entries.is_empty() || pending.batch.install.is_some() {
+                pending.batch.hard_state = Some(state);
+                self.written = state;
+            }
+        } else if !message.entries.is_empty() {
+            self.add_held_commit(pending);
+        }
+        if let Some(first) = message.entries.first() {
+            let keep = pending
+                .batch
+                .entries
+                .iter()
+                .take_while(|e| e.index < first.index)
+                .count();
+            pending.batch.entries.truncate(keep);
+            let payload: usize = message.entries.iter().map(|entry| entry.data.len()).sum();
+            pending.bytes = pending.bytes.saturating_add(payload);
+            pending.batch.entries.extend(message.entries);
+        }
+        pending.responses.extend(message.responses);
+    }
+
+    fn add_held_commit(&mut self, pending: &mut Pending) {
+        if self.held_commit > self.written.commit {
+            self.written.commit = self.held_commit;
+            pending.batch.hard_state = Some(self.written);
+        }
+    }
+
+    async fn write(&mut self, mut pending: Pending) -> Result<(), StorageError> {
+        if !pending.batch.is_empty() {
+            let started = std::time::Instant::now();
+            self.storage.write(&pending.batch).await?;
+            self.counters.log_written(
+                pending.batch.entries.len() as u64,
+                pending.bytes as u64,
+                started.elapsed(),
+            );
+        }
+        let responses = self.send_to_peers(std::mem::take(&mut pending.responses));
+        self.tell_loop(pending, responses);
+        Ok(())
+    }
+
+    fn tell_loop(&self, pending: Pending, responses: Vec<Message>) {
+        // The receiver is gone only when the node is stopping.
+        if pending.append_jobs > 0 {
+            let event = LogEvent::Appended {
+                jobs: pending.append_jobs,
+                installed: pending.batch.install,
+                entries: pending.batch.entries,
+                responses,
+            };
+            self.events.send(event).ok();
+        }
+        if let Some(descriptor) = pending.batch.snapshot {
+            let compacted_to = pending.compacted_to;
+            self.events
+                .send(LogEvent::Snapshotted {
+                    descriptor,
+                    compacted_to,
+                })
+                .ok();
+        }
+        if pending.noted {
+            self.events.send(LogEvent::Noted { met: pending.met }).ok();
+        }
+    }
+
+    /// Sends what is for peers, in order for each; gives back what is for this node.
+    fn send_to_peers(&self, responses: Vec<Message>) -> Vec<Message> {
+        let mut local = Vec::new();
+        let mut remote: BTreeMap<u64, Vec<Message>> = BTreeMap::new();
+        for message in responses {
+            if message.to == self.node_id {
+                local.push(message);
+            } else {
+                remote.entry(message.to).or_default().push(message);
+            }
+        }
+        for (to, messages) in remote {
+            self.transport.send(to, messages);
+        }
+        local
+    }
+}

@@ -1,0 +1,103 @@
+//! One ready pass: what the core hands out goes to where it is done.
+//!
+//! Messages to peers leave at once, in parallel with this node's own disk; what must be durable
+//! goes to the log writer with the messages that wait for it; what is committed goes to the apply
+//! task. Nothing here waits.
+
+use std::collections::BTreeMap;
+
+use raft::eraftpb::{Message, MessageType};
+use tokio::time::Instant;
+
+use super::core::{RaftNodeCore, fatal};
+use super::log_writer::LogJob;
+use super::metrics::add;
+use crate::apply::ApplyItem;
+use crate::error::Fatal;
+use crate::snapshot::SnapshotDescriptor;
+use crate::state_machine::AbstractStateMachine;
+use crate::storage::LogReader;
+
+impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
+    /// Takes one `Ready` of the core and hands out its parts.
+    pub(super) fn on_ready(&mut self) -> Result<(), Fatal> {
+        let mut ready = self.raw_node.ready().map_err(|error| fatal(&error))?;
+        for confirmed in ready.take_read_states() {
+            if let Some(replies) = self.reads.finish(&confirmed.request_ctx) {
+                self.to_apply(ApplyItem::Reads {
+                    index: confirmed.index,
+                    replies,
+                })?;
+            }
+        }
+        self.send_messages(ready.take_messages());
+        if let Some(message) = ready.take_storage_append() {
+            self.append(message)?;
+        }
+        if let Some(message) = ready.take_storage_apply() {
+            self.hand_to_apply(message)?;
+        }
+        Ok(())
+    }
+
+    fn send_messages(&mut self, messages: Vec<Message>) {
+        if messages.is_empty() {
+            return;
+        }
+        add(&self.counters.messages_sent, messages.len() as u64);
+        let mut by_peer: BTreeMap<u64, Vec<Message>> = BTreeMap::new();
+        for message in messages {
+            if message.msg_type() == MessageType::MsgSnapshot {
+                self.transport.send_snapshot(message.to, message);
+            } else {
+                by_peer.entry(message.to).or_default().push(message);
+            }
+        }
+        for (to, messages) in by_peer {
+            self.transport.send(to, messages);
+        }
+    }
+
+    fn append(&mut self, message: Message) -> Result<(), Fatal> {
+        let install = match message.snapshot.as_deref() {
+            None => None,
+            Some(snapshot) => Some(SnapshotDescriptor::from_snapshot(snapshot).map_err(
+                |error| {
+                    Fatal::Invariant(format!(
+                        "the core accepted a snapshot without data: {error}"
+                    ))
+                },
+            )?),
+        };
+        self.log_outstanding.push_back(Instant::now());
+        let job = LogJob::Append {
+            message: Box::new(message),
+            install,
+        };
+        self.to_log(job)
+    }
+
+    /// Queues work for the log writer.
+    pub(super) fn to_log(&self, job: LogJob) -> Result<(), Fatal> {
+        self.log_jobs
+            .send(job)
+            .map_err(|_| Fatal::Task("log writer".into()))
+    }
+
+    /// Queues work for the apply task.
+    pub(super) fn to_apply(&self, item: ApplyItem<F::Response>) -> Result<(), Fatal> {
+        self.apply_items
+            .send(item)
+            .map_err(|_| Fatal::Task("apply task".into()))
+    }
+
+    /// Whether the log writer is so far behind that peers' appends are dropped and proposals
+    /// refused until it has caught up. Both come again.
+    pub(super) fn log_is_congested(&self) -> bool {
+        self.log_outstanding.len() >= LOG_JOBS_OUTSTANDING_MAX
+    }
+}
+
+/// Appends that may wait for the disk. Each holds at most one append message's entries from a
+/// peer, or one turn's proposals.
+const LOG_JOBS_OUTSTANDING_MAX: usize = 1024;
