@@ -3,7 +3,7 @@
 use super::{Raft, log_line};
 use crate::eraftpb::Message;
 use crate::tracker::ProgressState;
-use crate::{Result, Storage};
+use crate::{Error, Result, Storage};
 
 impl<S: Storage> Raft<S> {
     /// A member has kept entries or a snapshot, or has refused entries. The leader's own
@@ -58,7 +58,13 @@ impl<S: Storage> Raft<S> {
     }
 
     fn handle_acknowledgement(&mut self, m: &Message) -> Result<()> {
-        let first_index = self.log.first_index()?;
+        let (first_index, last_index) = (self.log.first_index()?, self.log.last_index());
+        if m.index > last_index {
+            return Err(Error::MalformedMessage(format!(
+                "node {} acknowledges entry {} of a log that ends with {last_index}",
+                m.from, m.index
+            )));
+        }
         let progress = self.progress_mut(m.from)?;
         // Besides news, three repetitions count: an answer that ends probing at a known place (after
         // the node was reported unreachable), and one that shows a requested snapshot installed.
