@@ -68,13 +68,12 @@ impl Environment {
         self.outcome(result)
     }
 
-    /// Entries up to and with the index go.
+    /// Entries up to and with the index go; what is left is printed.
     fn compact(&mut self, arguments: &[Argument]) -> Outcome {
-        let index = number_at(arguments, 1)?;
-        let node = self.node(number_at(arguments, 0)?)?;
-        node.storage
-            .compact(index)
-            .map_err(|error| error.to_string())
+        let (id, index) = (number_at(arguments, 0)?, number_at(arguments, 1)?);
+        let compacted = self.node(id)?.storage.compact(index);
+        compacted.map_err(|error| error.to_string())?;
+        self.raft_log(id)
     }
 
     fn forget_leader(&mut self, id: u64) -> Outcome {
