@@ -16,7 +16,8 @@ use crate::node::{Assembly, Parts, RaftNode, ServerRequestMsg, check_addr};
 use crate::snapshot::SnapshotStore;
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::{HeedOptions, HeedStorage, StableStorage, StorageError};
-use crate::transport::{GrpcOptions, GrpcTransport, RaftServer};
+use crate::server::RaftServer;
+use crate::transport::grpc::{GrpcOptions, GrpcServer, GrpcTransport};
 
 /// How long the end of the node waits for its workers: a disk that hangs must not hang the
 /// process.
@@ -142,14 +143,17 @@ where
             Arc::new(GrpcTransport::new(inbox, snapshots, options.clone()))
         })?;
         let raft_node = parts.node();
-        let raft_server = RaftServer::new(
+        let server = GrpcServer::new(
             listener,
-            raft_node.clone(),
+            Arc::new(raft_node.clone()),
             parts.inbox(),
             parts.snapshots(),
             options,
-        )
-        .map_err(|source| BootstrapError::Listen { addr: raft_addr, source })?;
+            parts.shutdown_token(),
+        );
+        let raft_server = server
+            .and_then(RaftServer::new)
+            .map_err(|source| BootstrapError::Listen { addr: raft_addr, source })?;
         Ok(Self {
             tx_server: raft_node.tx_server(),
             raft_node,
@@ -180,7 +184,7 @@ where
         let shutdown = parts.shutdown_token();
         // Whatever ends this future early ends the rest too.
         let _guard = shutdown.clone().drop_guard();
-        let server = tokio::spawn(self.raft_server.clone().run(shutdown.clone()));
+        let server = tokio::spawn(self.raft_server.clone().run());
         let node = parts.run(SHUTDOWN_PATIENCE);
         tokio::pin!(node);
         tokio::pin!(server);
@@ -206,7 +210,7 @@ where
         node_ended?;
         match server_ended {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Fatal::Server(error.to_string())),
+            Ok(Err(error)) => Err(error),
             Err(error) => Err(Fatal::Task(format!("server: {error}"))),
         }
     }

@@ -14,9 +14,9 @@ use crate::error::CodecError;
 const CONTEXT_EMPTY_USER_ENTRY: u8 = 1;
 const CONTEXT_RESERVE_ID: u8 = 2;
 
-/// What a committed entry is to the framework.
+/// What an entry of the log is to the framework.
 #[derive(Debug, PartialEq)]
-pub(crate) enum EntryKind {
+pub enum EntryKind {
     /// The empty entry of a new term.
     Blank,
     /// An entry of the user's state machine.
@@ -31,15 +31,19 @@ pub(crate) enum EntryKind {
 
 /// What a configuration change says of one node besides its vote.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct ChangedPeer {
+pub struct ChangedPeer {
+    /// The node.
     #[prost(uint64, tag = "1")]
-    pub(crate) id: u64,
+    pub id: u64,
+    /// Its Raft address.
     #[prost(string, tag = "2")]
-    pub(crate) addr: String,
+    pub addr: String,
+    /// The incarnation of its data directory; 0 when the change does not say.
     #[prost(fixed64, tag = "3")]
-    pub(crate) incarnation: u64,
+    pub incarnation: u64,
+    /// Whether the leader makes it a voter when it has caught up.
     #[prost(bool, tag = "4")]
-    pub(crate) promote: bool,
+    pub promote: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -122,7 +126,7 @@ fn changed_peer(change: &NodeChange) -> Option<ChangedPeer> {
 }
 
 /// What `entry` is.
-pub(crate) fn classify(entry: &Entry) -> EntryKind {
+pub fn classify(entry: &Entry) -> EntryKind {
     match entry.entry_type() {
         EntryType::EntryNormal => classify_normal(entry),
         EntryType::EntryConfChange => {
