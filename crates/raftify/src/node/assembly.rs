@@ -134,11 +134,14 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 shutdown: shutdown.clone(),
             }),
         };
+        let commit_cell = Arc::new(AtomicU64::new(opened.state.hard_state.commit));
         let writer = LogWriter::new(
             LogWriterStart {
                 storage: self.storage,
                 node_id: self.node_id,
                 written: opened.state.hard_state,
+                last_index: opened.state.last_index,
+                commit_cell: Arc::clone(&commit_cell),
                 first_batch: opened.first_batch.take(),
                 transport: Arc::clone(&transport),
                 counters: Arc::clone(&counters),
@@ -198,11 +201,14 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             placement: self.placement,
             system,
             local: opened.local,
+            addresses_changed: true,
             waiters: Waiters::new(),
             proposals: Vec::new(),
             proposal_bytes: 0,
             queued_bytes,
             transfer_waiters: Vec::new(),
+            commit_cell,
+            handed: (opened.state.hard_state.term, opened.state.hard_state.vote),
             log_outstanding: VecDeque::new(),
             snapshot_running: false,
             snapshot_waiters: Vec::new(),

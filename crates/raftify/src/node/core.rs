@@ -61,6 +61,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) system: Arc<AppliedSystem>,
     /// Addresses and incarnations that this node knows by itself, not by the log.
     pub(super) local: super::address_book::AddressBook,
+    /// Set when an address changed since the view was shown.
+    pub(super) addresses_changed: bool,
     pub(super) waiters: Waiters<F::Response>,
     pub(super) proposals: Vec<Proposal<F>>,
     pub(super) proposal_bytes: u64,
@@ -68,6 +70,10 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) reads: Reads,
     pub(super) transfer_waiters: Vec<(u64, oneshot::Sender<Result<(), crate::MembershipError>>)>,
 
+    /// The newest commit index, for the log writer to write with its next batch.
+    pub(super) commit_cell: Arc<std::sync::atomic::AtomicU64>,
+    /// The term and vote that were handed to the log writer last.
+    pub(super) handed: (u64, u64),
     /// When each append that the log writer has not answered was handed out.
     pub(super) log_outstanding: std::collections::VecDeque<Instant>,
     pub(super) snapshot_running: bool,
@@ -103,7 +109,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     /// # Errors
     /// Why it cannot go on. Waiters have been answered in every case.
     pub async fn run(mut self) -> Result<(), Fatal> {
-        let ended = self.turns().await;
+        let ended = self.turns().await.map_err(|fatal| self.cause_of(fatal));
         let cause = UnknownCause::Stopped;
         self.waiters.fail_all(cause);
         for proposal in self.proposals.drain(..) {
@@ -117,6 +123,25 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             tracing::error!(node = self.identity.node_id, error = %fatal, "the node stops");
         }
         ended
+    }
+
+    /// A worker that failed closes its queue and says why; the loop may see the first before the
+    /// second.
+    fn cause_of(&mut self, fatal: Fatal) -> Fatal {
+        if !matches!(fatal, Fatal::Task(_)) {
+            return fatal;
+        }
+        while let Ok(event) = self.apply_events.try_recv() {
+            if let ApplyEvent::Failed(reason) = event {
+                return Fatal::StateMachine(reason);
+            }
+        }
+        while let Ok(event) = self.log_events.try_recv() {
+            if let LogEvent::Failed(error) = event {
+                return Fatal::Storage(error.to_string());
+            }
+        }
+        fatal
     }
 
     /// Makes the peers known to transport and inbox, before the first turn.

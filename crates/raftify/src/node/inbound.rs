@@ -145,6 +145,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         } else if !removed && changed.iter().any(|peer| peer.id == own_id) {
             self.leaves_at = None;
         }
+        self.addresses_changed = true;
         self.write_note(Vec::new())
     }
 }

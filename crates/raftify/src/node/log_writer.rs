@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry, HardState, Message};
@@ -74,7 +75,9 @@ pub(crate) struct LogWriter<S> {
     transport: Arc<dyn Transport>,
     counters: Arc<Counters>,
     written: HardState,
-    held_commit: u64,
+    commit_cell: Arc<AtomicU64>,
+    /// The last index in the log after the batch in the making.
+    last_index: u64,
     first_batch: Option<WriteBatch>,
 }
 
@@ -84,6 +87,10 @@ pub(crate) struct LogWriterStart<S> {
     pub(crate) node_id: u64,
     /// The hard state in the store.
     pub(crate) written: HardState,
+    /// The last index in the store.
+    pub(crate) last_index: u64,
+    /// The newest commit index, as the loop knows it.
+    pub(crate) commit_cell: Arc<AtomicU64>,
     /// Written before any job, on a new store.
     pub(crate) first_batch: Option<WriteBatch>,
     pub(crate) transport: Arc<dyn Transport>,
@@ -115,7 +122,8 @@ impl<S: StableStorage> LogWriter<S> {
             events,
             transport: start.transport,
             counters: start.counters,
-            held_commit: start.written.commit,
+            commit_cell: start.commit_cell,
+            last_index: start.last_index,
             written: start.written,
             first_batch: start.first_batch,
         }
@@ -174,7 +182,10 @@ impl<S: StableStorage> LogWriter<S> {
                 if install.is_some() && !pending.batch.is_empty() {
                     return Some(LogJob::Append { message, install });
                 }
-                pending.batch.install = pending.batch.install.take().or(install);
+                if let Some(descriptor) = install {
+                    self.last_index = descriptor.index;
+                    pending.batch.install = Some(descriptor);
+                }
                 self.add_append(pending, *message);
             }
             LogJob::Snapshot {
@@ -210,33 +221,42 @@ impl<S: StableStorage> LogWriter<S> {
             commit: message.commit,
         };
         if state != HardState::default() {
-            self.held_commit = self.held_commit.max(state.commit);
             let promises = (state.term, state.vote) != (self.written.term, self.written.vote);
             if promises || !message.entries.is_empty() || pending.batch.install.is_some() {
                 pending.batch.hard_state = Some(state);
                 self.written = state;
             }
-        } else if !message.entries.is_empty() {
-            self.add_held_commit(pending);
         }
+        let has_entries = !message.entries.is_empty();
         if let Some(first) = message.entries.first() {
-            let keep = pending
-                .batch
-                .entries
-                .iter()
-                .take_while(|e| e.index < first.index)
-                .count();
-            pending.batch.entries.truncate(keep);
+            let entries = &mut pending.batch.entries;
+            while entries.last().is_some_and(|last| last.index >= first.index) {
+                entries.pop();
+            }
             let payload: usize = message.entries.iter().map(|entry| entry.data.len()).sum();
             pending.bytes = pending.bytes.saturating_add(payload);
             pending.batch.entries.extend(message.entries);
+            self.last_index = pending
+                .batch
+                .entries
+                .last()
+                .map_or(self.last_index, |e| e.index);
+        }
+        if has_entries {
+            self.add_held_commit(pending);
         }
         pending.responses.extend(message.responses);
     }
 
     fn add_held_commit(&mut self, pending: &mut Pending) {
-        if self.held_commit > self.written.commit {
-            self.written.commit = self.held_commit;
+        // The loop may know a commit index whose entries still wait in the queue; a store whose
+        // commit index lies past its log would be refused at the next start.
+        let commit = self
+            .commit_cell
+            .load(Ordering::Relaxed)
+            .min(self.last_index);
+        if commit > self.written.commit {
+            self.written.commit = commit;
             pending.batch.hard_state = Some(self.written);
         }
     }

@@ -5,6 +5,7 @@
 //! task. Nothing here waits.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use raft::eraftpb::{Message, MessageType};
 use tokio::time::Instant;
@@ -69,6 +70,22 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 },
             )?),
         };
+        if message.commit > 0 {
+            self.commit_cell.store(message.commit, Ordering::Relaxed);
+        }
+        let vote = (message.term, message.vote);
+        let promises = message.term > 0 && vote != self.handed;
+        if install.is_none()
+            && message.entries.is_empty()
+            && message.responses.is_empty()
+            && !promises
+        {
+            // A commit index alone promises nothing to anybody: it goes with the next batch.
+            return Ok(());
+        }
+        if message.term > 0 {
+            self.handed = vote;
+        }
         self.log_outstanding.push_back(Instant::now());
         let job = LogJob::Append {
             message: Box::new(message),

@@ -229,6 +229,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 self.transport.set_peer(id, Some(peer.addr.clone()));
             }
         }
+        self.addresses_changed = true;
         self.write_note(Vec::new())
     }
 

@@ -5,8 +5,7 @@ use tokio::time::Instant;
 
 use super::core::{RaftNodeCore, fatal, survivable};
 use super::log_writer::LogJob;
-use super::metrics::{add, set};
-use super::view::NodeView;
+use super::metrics::add;
 use crate::apply::Responder;
 use crate::config::ReadMode;
 use crate::error::{Fatal, MembershipError};
@@ -52,7 +51,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     }
 
     /// Whether the oldest append has waited for the disk too long.
-    fn log_is_stalled(&self) -> bool {
+    pub(super) fn log_is_stalled(&self) -> bool {
         let oldest = self.log_outstanding.front();
         oldest.is_some_and(|since| since.elapsed() >= self.config.disk_stall_timeout)
     }
@@ -108,41 +107,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.propose_change(&request, sender)
     }
 
-    /// Shows the node as it is, when that changed.
-    pub(super) fn publish(&mut self) {
-        let conf = &self.system.conf_state;
-        let own_id = self.identity.node_id;
-        let leader_id = self.raw_node.leader_id();
-        let is_leader = self.raw_node.is_leader();
-        let won = is_leader && !self.view.borrow().is_leader;
-        if won {
-            add(&self.counters.elections_won, 1);
-        }
-        let next = NodeView {
-            term: self.raw_node.term(),
-            leader_id,
-            leader_addr: self.addr_of(leader_id),
-            is_leader,
-            is_voter: conf.voters.contains(&own_id) || conf.voters_outgoing.contains(&own_id),
-            is_member: super::committed::is_member(conf, own_id),
-            commit_index: self.raw_node.commit_index(),
-            applied_index: self.applied_index,
-            healthy: !self.log_is_stalled(),
-            stopped: false,
-        };
-        set(&self.counters.last_index, self.raw_node.last_index());
-        set(&self.counters.first_index, self.raw_node.store().first());
-        set(&self.counters.waiting_proposals, self.waiters.len() as u64);
-        self.view.send_if_modified(|view| {
-            let changed = *view != next;
-            *view = next;
-            changed
-        });
-        self.answer_transfers();
-    }
-
     /// Answers those who wait for a transfer of leadership.
-    fn answer_transfers(&mut self) {
+    pub(super) fn answer_transfers(&mut self) {
         if self.transfer_waiters.is_empty() {
             return;
         }

@@ -1,5 +1,10 @@
 //! What a node shows of itself at no cost to the loop.
 
+use super::core::RaftNodeCore;
+use super::metrics::{add, set};
+use crate::state_machine::AbstractStateMachine;
+use crate::storage::LogReader;
+
 /// The node at one moment; watched through [`RaftNode::watch`](super::RaftNode::watch).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -24,4 +29,79 @@ pub struct NodeView {
     pub healthy: bool,
     /// Whether the loop has ended.
     pub stopped: bool,
+}
+
+/// What the loop compares each turn; the address follows the leader.
+#[derive(PartialEq, Eq)]
+struct Shown {
+    term: u64,
+    leader_id: u64,
+    is_voter: bool,
+    is_member: bool,
+    commit_index: u64,
+    applied_index: u64,
+    healthy: bool,
+}
+
+impl NodeView {
+    fn shown(&self) -> Shown {
+        Shown {
+            term: self.term,
+            leader_id: self.leader_id,
+            is_voter: self.is_voter,
+            is_member: self.is_member,
+            commit_index: self.commit_index,
+            applied_index: self.applied_index,
+            healthy: self.healthy,
+        }
+    }
+}
+
+impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
+    /// Shows the node as it is, when that changed.
+    pub(super) fn publish(&mut self) {
+        set(&self.counters.last_index, self.raw_node.last_index());
+        set(&self.counters.first_index, self.raw_node.store().first());
+        set(&self.counters.waiting_proposals, self.waiters.len() as u64);
+        let now = self.shown();
+        let before = self.view.borrow().shown();
+        if now != before || self.addresses_changed {
+            let is_leader = self.raw_node.is_leader();
+            let leader_addr = (now.leader_id != before.leader_id || self.addresses_changed)
+                .then(|| self.addr_of(now.leader_id));
+            self.addresses_changed = false;
+            let counters = std::sync::Arc::clone(&self.counters);
+            self.view.send_modify(|view| {
+                if is_leader && !view.is_leader {
+                    add(&counters.elections_won, 1);
+                }
+                view.term = now.term;
+                view.leader_id = now.leader_id;
+                view.is_leader = is_leader;
+                view.is_voter = now.is_voter;
+                view.is_member = now.is_member;
+                view.commit_index = now.commit_index;
+                view.applied_index = now.applied_index;
+                view.healthy = now.healthy;
+                if let Some(leader_addr) = leader_addr {
+                    view.leader_addr = leader_addr;
+                }
+            });
+        }
+        self.answer_transfers();
+    }
+
+    fn shown(&self) -> Shown {
+        let conf = &self.system.conf_state;
+        let own_id = self.identity.node_id;
+        Shown {
+            term: self.raw_node.term(),
+            leader_id: self.raw_node.leader_id(),
+            is_voter: conf.voters.contains(&own_id) || conf.voters_outgoing.contains(&own_id),
+            is_member: super::committed::is_member(conf, own_id),
+            commit_index: self.raw_node.commit_index(),
+            applied_index: self.applied_index,
+            healthy: !self.log_is_stalled(),
+        }
+    }
 }
