@@ -8,9 +8,8 @@ mod system;
 mod ticket;
 
 pub use change::{ChangeReply, ConfChangeRequest, NodeChange};
-pub(crate) use context::{
-    ChangedPeer, EntryKind, classify, conf_change, reserve_id_entry, user_entry,
-};
+pub use context::{ChangedPeer, EntryKind, classify};
+pub(crate) use context::{conf_change, reserve_id_entry, user_entry};
 pub use peers::{InitialRole, Peer, Peers};
 pub use system::SystemState;
 pub use ticket::ClusterJoinTicket;
