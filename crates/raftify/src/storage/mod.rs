@@ -5,6 +5,7 @@
 //! both promise; any implementation can run it.
 
 mod bounds;
+pub mod conformance;
 pub(crate) mod durable;
 pub mod heed;
 mod memory;
@@ -17,7 +18,7 @@ use thiserror::Error;
 
 use crate::snapshot::SnapshotDescriptor;
 
-pub use self::heed::{HeedOptions, HeedReader, HeedStorage};
+pub use self::heed::{HeedOptions, HeedReader, HeedStorage, ReadOnlyStore};
 pub use self::memory::{MemoryReader, MemoryStorage};
 
 /// Why the store could not do its work.

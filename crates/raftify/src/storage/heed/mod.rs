@@ -3,18 +3,25 @@
 //! A data directory holds `data.mdb` (LMDB's file, see `records` for what lies in it), `lock.mdb`
 //! (LMDB's table of readers), and `LOCK`, which the node process that owns the directory holds.
 
+mod check;
 mod create;
 mod env;
+mod inspect;
 mod lock;
 mod records;
 mod shared;
 mod view;
 mod write;
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a log in LMDB needs a 64-bit address space: its map grows with it");
+
 use std::path::Path;
 use std::sync::Arc;
 
 use raft::eraftpb::Entry;
+
+pub use self::inspect::{ReadOnlyStore, Usage};
 
 use self::env::Access;
 use self::lock::DirLock;
@@ -81,10 +88,12 @@ impl HeedStorage {
         })?;
         let lock = DirLock::take(dir)?;
         create::create_if_missing(dir)?;
+        check::check_newest(&dir.join(create::DATA_FILE))?;
         let access = Access::Write {
             map_bytes: env::round_map_bytes(options.map_bytes_initial),
         };
         let shared = Shared::open(dir, access, Some(lock))?;
+        shared.clear_stale_readers()?;
         check_format(&shared)?;
         let (identity, log, snapshot) =
             shared.read(|view| Ok((view.identity()?, view.log()?, view.snapshot()?)))?;

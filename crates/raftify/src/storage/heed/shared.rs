@@ -115,9 +115,22 @@ impl Shared {
         }
     }
 
+    /// Forgets readers whose processes ended without a word: while they are remembered, no page that
+    /// they could see is used again and the file grows.
+    pub(super) fn clear_stale_readers(&self) -> Result<(), StorageError> {
+        self.with(|opened| {
+            opened
+                .env
+                .clear_stale_readers()
+                .map(drop)
+                .map_err(|error| from_heed(&self.dir, error))
+        })
+    }
+
     /// Replaces the map by one of at least `map_bytes`.
     pub(super) fn grow(&self, map_bytes: u64) -> Result<(), StorageError> {
         let map_bytes = env::round_map_bytes(map_bytes);
+        self.clear_stale_readers()?;
         self.replace(|access| match access {
             Access::Write { map_bytes: old } => Access::Write {
                 map_bytes: map_bytes.max(old),

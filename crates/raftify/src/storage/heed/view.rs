@@ -26,6 +26,11 @@ impl<'a> View<'a> {
         Self { dir, opened, txn }
     }
 
+    /// The number of the transaction that is seen.
+    pub(super) fn transaction(self) -> u64 {
+        self.txn.id() as u64
+    }
+
     pub(super) fn format_version(self) -> Result<u32, StorageError> {
         Ok(self.required::<Format>(Record::Format)?.version)
     }
