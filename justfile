@@ -1,0 +1,42 @@
+# `just` lists the recipes; each is a command that also works by itself.
+
+# List the recipes.
+default:
+    @just --list
+
+# All that a change must pass; edits no file.
+ci *STEPS:
+    .ci/run {{STEPS}}
+
+# The main job: three durable nodes, a killed leader, no lost key.
+demo *ARGS:
+    cargo run --release --bin memstore-demo -- {{ARGS}}
+
+# Format everything.
+fmt:
+    cargo fmt --all
+
+# Warnings are errors, in both combinations of features.
+lint:
+    .ci/run clippy clippy-slog
+
+# All tests of the default members.
+test *ARGS:
+    cargo test {{ARGS}}
+
+# The core's scripts; with a folder, those in it: just scripts ../shared/datadriven
+scripts DIR="":
+    {{ if DIR == "" { "" } else { "RAFT_SCRIPTS=" + DIR } }} cargo test -p raftify-raft script
+
+# Write what the core prints into its own scripts; read the difference as you read code.
+scripts-rewrite:
+    RAFT_REWRITE=1 cargo test -p raftify-raft script
+    git diff --stat -- crates/raft/tests/scripts
+
+# The documentation, without warnings.
+doc:
+    .ci/run doc
+
+# Licences, advisories, duplicates and sources of all dependencies (needs cargo-deny).
+deny:
+    cargo deny check
