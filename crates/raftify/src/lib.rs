@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod apply;
+pub mod client;
 pub mod config;
 pub mod error;
 pub mod log_entry;
@@ -12,6 +13,7 @@ pub mod state_machine;
 pub mod storage;
 pub mod transport;
 
+pub use client::{RaftClient, RaftServiceClient};
 pub use config::Config;
 pub use error::*;
 pub use log_entry::{AbstractLogEntry, AbstractResponse};

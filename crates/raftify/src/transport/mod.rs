@@ -4,8 +4,11 @@
 //! way in for requests that want an answer. A transport may drop, delay, reorder and duplicate
 //! messages; it never corrupts one. Only `grpc` names tonic and the types of the service.
 
+pub mod grpc;
 mod handler;
+pub mod in_memory;
 mod inbox;
+mod size;
 
 use std::future::Future;
 use std::pin::Pin;

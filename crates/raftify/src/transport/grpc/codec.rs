@@ -1,0 +1,90 @@
+//! The codec of the service: prost, with the encoder's buffer sized once.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::Status;
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// How many encoded bytes are collected before they go to the socket: one write for what is
+/// ready, without holding back much.
+const YIELD_THRESHOLD_BYTES: usize = 64 << 10;
+/// The buffer with which a stream begins. Small requests fit; frames reserve what they need.
+const BUFFER_BYTES: usize = 4 << 10;
+
+/// Encodes `T` and decodes `U`.
+///
+/// tonic's own codec lets the buffer grow by doubling, which copies a frame of 1 MiB several
+/// times; this one reserves the exact length before it writes. Decoding shares the received bytes
+/// with every `Bytes` field.
+#[derive(Debug)]
+pub(crate) struct FrameCodec<T, U> {
+    types: PhantomData<(T, U)>,
+}
+
+impl<T, U> Default for FrameCodec<T, U> {
+    fn default() -> Self {
+        Self { types: PhantomData }
+    }
+}
+
+impl<T, U> Codec for FrameCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = FrameEncoder<T>;
+    type Decoder = FrameDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        FrameEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        FrameDecoder(PhantomData)
+    }
+}
+
+/// The encoding half of [`FrameCodec`].
+#[derive(Debug)]
+pub(crate) struct FrameEncoder<T>(PhantomData<T>);
+
+impl<T: Message + Send + 'static> Encoder for FrameEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, item: T, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buf.reserve(item.encoded_len());
+        item.encode_raw(buf);
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        settings()
+    }
+}
+
+/// The decoding half of [`FrameCodec`].
+#[derive(Debug)]
+pub(crate) struct FrameDecoder<U>(PhantomData<U>);
+
+impl<U: Message + Default + Send + 'static> Decoder for FrameDecoder<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        U::decode(buf)
+            .map(Some)
+            .map_err(|error| Status::invalid_argument(format!("the message is damaged: {error}")))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        settings()
+    }
+}
+
+fn settings() -> BufferSettings {
+    BufferSettings::new(BUFFER_BYTES, YIELD_THRESHOLD_BYTES)
+}

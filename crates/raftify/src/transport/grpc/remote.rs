@@ -1,0 +1,427 @@
+//! Requests to another node, with the errors that its own callers would see.
+//!
+//! What matters most here is the difference between "nothing was sent" and "nobody knows": a
+//! request that never left may be repeated, one that left may have taken effect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
+use tonic::{Code, ConnectError, Response, Status};
+
+use super::connection::{Client, KeptConnection, NotConnected, reasons};
+use super::convert;
+use super::options::GrpcOptions;
+use super::proto::{self, ErrorDetail};
+use super::wire_error::{WireError, detail_of};
+use crate::error::{
+    LeaderHint, MembershipError, ProposeError, ReadError, SnapshotError, UnknownCause,
+};
+use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest, Peers};
+use crate::transport::{Consistency, NodeStatus};
+
+/// How much longer than the other node's own deadline to wait, so that its typed answer comes
+/// first.
+const GRACE: Duration = Duration::from_millis(500);
+/// For requests that the other node answers without waiting for anybody.
+const QUICK: Duration = Duration::from_secs(5);
+/// For a snapshot, which takes as long as the state machine needs.
+const SLOW: Duration = Duration::from_secs(600);
+/// What a request takes beside its payload, at most.
+const REQUEST_OVERHEAD_BYTES: usize = 256;
+
+/// Another node, as far as requests with one answer go. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    connection: Arc<KeptConnection>,
+    options: Arc<GrpcOptions>,
+}
+
+/// How a call failed.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// It never left this process.
+    NotSent(String),
+    /// The other node answered with its own error.
+    Answered(ErrorDetail),
+    /// It was larger than the other node takes; it was not looked at.
+    TooLarge { limit_bytes: u64 },
+    /// The other node does not know the request: an older version, or another program.
+    NotSupported(String),
+    /// The deadline passed.
+    Deadline,
+    /// The connection broke, or the answer could not be read.
+    Broken(String),
+}
+
+impl Remote {
+    pub(crate) fn new(addr: String, options: Arc<GrpcOptions>) -> Self {
+        Self {
+            connection: Arc::new(KeptConnection::new(addr, Arc::clone(&options))),
+            options,
+        }
+    }
+
+    pub(crate) fn addr(&self) -> &str {
+        self.connection.addr()
+    }
+
+    async fn call<T, F>(
+        &self,
+        limit: Duration,
+        call: impl FnOnce(Client) -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let deadline = tokio::time::Instant::now() + limit.saturating_add(GRACE);
+        let lease = tokio::time::timeout_at(deadline, self.connection.lease())
+            .await
+            .map_err(|_| CallError::NotSent(format!("{}: no connection", self.addr())))?
+            .map_err(|NotConnected(reason)| CallError::NotSent(reason))?;
+        match tokio::time::timeout_at(deadline, call(lease.client.clone())).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => {
+                let error = classify(&status);
+                if matches!(error, CallError::Broken(_) | CallError::NotSent(_)) {
+                    self.connection.broke(&lease);
+                }
+                Err(error)
+            }
+            Err(_) => Err(CallError::Deadline),
+        }
+    }
+
+    /// Whether a request with `payload` could be sent at all.
+    fn check_size(&self, payload: usize) -> Result<(), u64> {
+        let limit = self.options.message_bytes_max;
+        if payload.saturating_add(REQUEST_OVERHEAD_BYTES) > limit {
+            Err(limit as u64)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// As [`Transport::propose`](crate::transport::Transport::propose); `leader` is what a
+    /// `NotLeader` that is made here hints at.
+    pub(crate) async fn propose(
+        &self,
+        entry: Bytes,
+        timeout: Duration,
+        forwarded: bool,
+        leader: Option<LeaderHint>,
+    ) -> Result<Bytes, ProposeError> {
+        let size_bytes = entry.len() as u64;
+        self.check_size(entry.len())
+            .map_err(|limit_bytes| ProposeError::TooLarge {
+                size_bytes,
+                limit_bytes,
+            })?;
+        let request = proto::ProposeRequest {
+            entry,
+            timeout_ms: convert::millis(timeout),
+            forwarded,
+        };
+        self.call(timeout, async |mut client| client.propose(request).await)
+            .await
+            .map(|reply| reply.answer)
+            .map_err(|error| propose_error(error, size_bytes, leader))
+    }
+
+    /// Opens a stream of proposals; `None` is its end when it broke.
+    pub(crate) async fn open_proposals(
+        &self,
+        batches: impl Stream<Item = proto::ProposeBatch> + Send + 'static,
+        timeout: Duration,
+    ) -> Result<BoxStream<'static, Option<proto::ProposeAnswers>>, ProposeError> {
+        let limit = timeout.min(self.options.connect_timeout);
+        self.call(limit, async |mut client| {
+            client.propose_stream(batches).await
+        })
+        .await
+        .map(|answers| answers.map(Result::ok).boxed())
+        .map_err(|error| match error {
+            // Nothing was proposed: the stream was not even taken.
+            CallError::Broken(_) | CallError::Deadline => ProposeError::NotLeader { leader: None },
+            error => propose_error(error, 0, None),
+        })
+    }
+
+    pub(crate) async fn change_config(
+        &self,
+        request: &ConfChangeRequest,
+        timeout: Duration,
+        forwarded: bool,
+    ) -> Result<ChangeReply, MembershipError> {
+        let request = convert::change_request_to(request, timeout, forwarded);
+        self.call(timeout, async |mut client| {
+            client.change_config(request).await
+        })
+        .await
+        .map(convert::change_reply_from)
+        .map_err(membership_error)
+    }
+
+    pub(crate) async fn reserve_id(
+        &self,
+        raft_addr: String,
+        timeout: Duration,
+        forwarded: bool,
+    ) -> Result<ClusterJoinTicket, MembershipError> {
+        let request = proto::RequestIdRequest {
+            raft_addr,
+            timeout_ms: convert::millis(timeout),
+            forwarded,
+        };
+        self.call(timeout, async |mut client| client.request_id(request).await)
+            .await
+            .map(convert::ticket_from)
+            .map_err(membership_error)
+    }
+
+    pub(crate) async fn query(
+        &self,
+        request: Bytes,
+        consistency: Consistency,
+        timeout: Duration,
+    ) -> Result<Bytes, ReadError> {
+        let size_bytes = request.len() as u64;
+        self.check_size(request.len())
+            .map_err(|limit| ReadError::Rejected(too_large(size_bytes, limit)))?;
+        let request = proto::QueryRequest {
+            request,
+            consistency: convert::consistency_to(consistency).into(),
+            timeout_ms: convert::millis(timeout),
+        };
+        self.call(timeout, async |mut client| client.query(request).await)
+            .await
+            .map(|reply| reply.answer)
+            .map_err(read_error)
+    }
+
+    pub(crate) async fn read_index(&self, timeout: Duration) -> Result<u64, ReadError> {
+        let request = proto::ReadIndexRequest {
+            timeout_ms: convert::millis(timeout),
+        };
+        self.call(timeout, async |mut client| client.read_index(request).await)
+            .await
+            .map(|reply| reply.index)
+            .map_err(read_error)
+    }
+
+    pub(crate) async fn peers(&self) -> Result<Peers, MembershipError> {
+        self.call(QUICK, async |mut client| {
+            client.get_peers(proto::GetPeersRequest {}).await
+        })
+        .await
+        .map(|reply| convert::peers_from(reply.peers, reply.cluster_id))
+        .map_err(membership_error)
+    }
+
+    pub(crate) async fn set_peers(&self, peers: &Peers) -> Result<(), MembershipError> {
+        let (peers, cluster_id) = convert::peers_to(peers);
+        let request = proto::SetPeersRequest { peers, cluster_id };
+        self.call(QUICK, async |mut client| client.set_peers(request).await)
+            .await
+            .map(drop)
+            .map_err(membership_error)
+    }
+
+    pub(crate) async fn leave_joint(&self, timeout: Duration) -> Result<(), MembershipError> {
+        let request = proto::LeaveJointRequest {
+            timeout_ms: convert::millis(timeout),
+        };
+        self.call(timeout, async |mut client| {
+            client.leave_joint(request).await
+        })
+        .await
+        .map(drop)
+        .map_err(membership_error)
+    }
+
+    pub(crate) async fn transfer_leader(
+        &self,
+        to: u64,
+        timeout: Duration,
+    ) -> Result<(), MembershipError> {
+        let request = proto::TransferLeaderRequest {
+            to,
+            timeout_ms: convert::millis(timeout),
+        };
+        self.call(timeout, async |mut client| {
+            client.transfer_leader(request).await
+        })
+        .await
+        .map(drop)
+        .map_err(membership_error)
+    }
+
+    pub(crate) async fn campaign(&self) -> Result<(), MembershipError> {
+        self.call(QUICK, async |mut client| {
+            client.campaign(proto::CampaignRequest {}).await
+        })
+        .await
+        .map(drop)
+        .map_err(membership_error)
+    }
+
+    pub(crate) async fn create_snapshot(&self) -> Result<u64, SnapshotError> {
+        self.call(SLOW, async |mut client| {
+            client
+                .create_snapshot(proto::CreateSnapshotRequest {})
+                .await
+        })
+        .await
+        .map(|reply| reply.index)
+        .map_err(snapshot_error)
+    }
+
+    pub(crate) async fn status(&self) -> Result<NodeStatus, MembershipError> {
+        self.call(QUICK, async |mut client| {
+            client.debug_node(proto::DebugNodeRequest {}).await
+        })
+        .await
+        .map(|reply| convert::status_from(reply.status.unwrap_or_default()))
+        .map_err(membership_error)
+    }
+}
+
+fn classify(status: &Status) -> CallError {
+    if let Some(detail) = detail_of(status) {
+        return CallError::Answered(detail);
+    }
+    if has_connect_error(status) {
+        return CallError::NotSent(reasons(status));
+    }
+    match status.code() {
+        Code::Unimplemented => CallError::NotSupported(status.message().to_owned()),
+        Code::OutOfRange => CallError::TooLarge {
+            limit_bytes: last_number(status.message()),
+        },
+        _ => CallError::Broken(format!("{:?}: {}", status.code(), reasons(status))),
+    }
+}
+
+/// tonic wraps what happens before a request leaves in a [`ConnectError`], and nothing else.
+fn has_connect_error(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// The limit in the text with which gRPC refuses a size; it has no other place. 0 when there is
+/// no number.
+fn last_number(text: &str) -> u64 {
+    text.split(|c: char| !c.is_ascii_digit())
+        .rfind(|part| !part.is_empty())
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+}
+
+fn too_large(size_bytes: u64, limit_bytes: u64) -> String {
+    format!("the request has {size_bytes} bytes, the limit is {limit_bytes}")
+}
+
+pub(crate) fn propose_error(
+    error: CallError,
+    size_bytes: u64,
+    leader: Option<LeaderHint>,
+) -> ProposeError {
+    match error {
+        CallError::NotSent(_) | CallError::NotSupported(_) => ProposeError::NotLeader { leader },
+        CallError::Answered(detail) => ProposeError::from_detail(detail),
+        // The same status says that the *answer* was too large; then the entry was applied.
+        CallError::TooLarge { limit_bytes } if size_bytes < limit_bytes => {
+            ProposeError::Unknown(UnknownCause::Answer)
+        }
+        CallError::TooLarge { limit_bytes } => ProposeError::TooLarge {
+            size_bytes,
+            limit_bytes,
+        },
+        CallError::Deadline => ProposeError::Unknown(UnknownCause::Deadline),
+        CallError::Broken(_) => ProposeError::Unknown(UnknownCause::Connection),
+    }
+}
+
+fn membership_error(error: CallError) -> MembershipError {
+    match error {
+        CallError::NotSent(reason) | CallError::NotSupported(reason) => {
+            MembershipError::Unreachable(reason)
+        }
+        CallError::Answered(detail) => MembershipError::from_detail(detail),
+        CallError::TooLarge { limit_bytes } => {
+            MembershipError::Invalid(format!("request or answer exceed {limit_bytes} bytes"))
+        }
+        CallError::Deadline => MembershipError::Unknown(UnknownCause::Deadline),
+        CallError::Broken(_) => MembershipError::Unknown(UnknownCause::Connection),
+    }
+}
+
+fn read_error(error: CallError) -> ReadError {
+    match error {
+        CallError::NotSent(reason)
+        | CallError::NotSupported(reason)
+        | CallError::Broken(reason) => ReadError::Unreachable(reason),
+        CallError::Answered(detail) => ReadError::from_detail(detail),
+        CallError::TooLarge { limit_bytes } => {
+            ReadError::Rejected(format!("request or answer exceed {limit_bytes} bytes"))
+        }
+        CallError::Deadline => ReadError::NotConfirmed { leader: None },
+    }
+}
+
+fn snapshot_error(error: CallError) -> SnapshotError {
+    match error {
+        CallError::Answered(detail) => SnapshotError::from_detail(detail),
+        CallError::NotSent(reason)
+        | CallError::NotSupported(reason)
+        | CallError::Broken(reason) => SnapshotError::Failed(reason),
+        CallError::TooLarge { .. } => SnapshotError::Failed("the request is too large".into()),
+        CallError::Deadline => SnapshotError::Failed("no answer before the deadline".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_read_from_the_refusal_of_a_size() {
+        let text =
+            "Error, decoded message length too large: found 17 bytes, the limit is: 16 bytes";
+        assert_eq!(last_number(text), 16);
+        assert_eq!(last_number("too large"), 0);
+    }
+
+    #[test]
+    fn a_status_without_a_detail_leaves_the_outcome_open() {
+        let error = classify(&Status::unavailable("gone"));
+        assert!(matches!(
+            propose_error(error, 1, None),
+            ProposeError::Unknown(UnknownCause::Connection)
+        ));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_not_mistaken_for_a_refused_entry() {
+        let refused = Status::out_of_range("found 20 bytes, the limit is: 10 bytes");
+        assert!(matches!(
+            propose_error(classify(&refused), 3, None),
+            ProposeError::Unknown(UnknownCause::Answer)
+        ));
+        assert!(matches!(
+            propose_error(classify(&refused), 20, None),
+            ProposeError::TooLarge {
+                size_bytes: 20,
+                limit_bytes: 10
+            }
+        ));
+    }
+}
