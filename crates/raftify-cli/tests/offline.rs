@@ -1,0 +1,178 @@
+//! The offline commands, as an operator runs them, beside the node that owns the directory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::Command;
+
+use raftify::raft::eraftpb::{Entry, HardState};
+use raftify::storage::{HeedOptions, HeedStorage, Identity, StableStorage, WriteBatch};
+use serde_json::Value;
+
+const IDENTITY: Identity = Identity {
+    cluster_id: 0xc0ffee,
+    group_id: 0,
+    node_id: 2,
+    incarnation: 0xabc,
+};
+
+/// The exit code, standard output and standard error of `raftify`.
+fn raftify(arguments: &[&str], dir: &Path) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_raftify"))
+        .args(arguments)
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+fn json(arguments: &[&str], dir: &Path) -> Value {
+    let (code, stdout, stderr) = raftify(arguments, dir);
+    assert_eq!(code, Some(0), "{stderr}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+/// A store with `count` entries, open as a node has it.
+fn store(dir: &Path, count: u64) -> HeedStorage {
+    let mut store = HeedStorage::open(dir.join("node"), HeedOptions::default()).unwrap();
+    store.initialize(IDENTITY).unwrap();
+    let entries = (1..=count)
+        .map(|index| Entry {
+            index,
+            term: 1 + index / 10,
+            data: format!("entry-{index}").into(),
+            ..Entry::default()
+        })
+        .collect();
+    let batch = WriteBatch {
+        entries,
+        hard_state: Some(HardState {
+            term: 9,
+            vote: 3,
+            commit: count / 2,
+        }),
+        ..WriteBatch::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(store.write(&batch)).unwrap();
+    store
+}
+
+fn indexes(listing: &Value) -> Vec<u64> {
+    let rows = listing.as_array().unwrap().iter();
+    rows.map(|row| row["index"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn entries_are_listed_beside_the_node_that_owns_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let _node = store(dir.path(), 250);
+    let (code, stdout, stderr) = raftify(&["describe", "logs", "node"], dir.path());
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("entry-1 "), "{stdout}");
+    assert!(stdout.contains("100 of the entries 1 to 250"), "{stdout}");
+
+    let logs = ["describe", "logs", "node", "--json"];
+    let list = |more: &[&str]| json(&[&logs[..], more].concat(), dir.path());
+    let listing = list(&["--from", "249"]);
+    assert_eq!(indexes(&listing), [249, 250]);
+    assert_eq!(listing[0]["content"], "entry-249");
+    assert_eq!(listing[0]["term"], 25);
+    assert_eq!(
+        indexes(&list(&["--from", "3", "--to", "9", "--limit", "2"])),
+        [3, 4]
+    );
+    assert_eq!(indexes(&list(&["--last", "2"])), [249, 250]);
+    assert_eq!(indexes(&list(&["--limit", "0"])).len(), 250);
+}
+
+#[test]
+fn metadata_names_the_owner_and_the_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let _node = store(dir.path(), 20);
+    let metadata = json(&["describe", "metadata", "node", "--json"], dir.path());
+    assert_eq!(metadata["node_id"], 2);
+    assert_eq!(metadata["cluster_id"], "0000000000c0ffee");
+    assert_eq!(metadata["term"], 9);
+    assert_eq!(metadata["vote"], 3);
+    assert_eq!(metadata["commit_index"], 10);
+    assert_eq!(metadata["last_index"], 20);
+    let (code, stdout, _) = raftify(&["describe", "metadata", "node"], dir.path());
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("0000000000c0ffee"), "{stdout}");
+}
+
+#[test]
+fn looking_changes_nothing_and_works_when_no_node_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(store(dir.path(), 5));
+    let before = std::fs::read(dir.path().join("node/data.mdb")).unwrap();
+    let listing = json(&["describe", "logs", "node", "--json"], dir.path());
+    assert_eq!(indexes(&listing), [1, 2, 3, 4, 5]);
+    assert_eq!(
+        std::fs::read(dir.path().join("node/data.mdb")).unwrap(),
+        before
+    );
+    drop(store(dir.path(), 0));
+}
+
+#[test]
+fn what_cannot_be_shown_is_an_error_with_exit_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = store(dir.path(), 5);
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    for (arguments, words) in [
+        (&["describe", "logs", "absent"][..], "absent"),
+        (&["describe", "logs", "empty"], "empty"),
+        (&["describe", "metadata", "file"], "file"),
+        (
+            &["describe", "logs", "node", "--from", "6"],
+            "the log holds the indexes 1 to 5",
+        ),
+    ] {
+        let (code, _, stderr) = raftify(arguments, dir.path());
+        assert_eq!(code, Some(1), "{arguments:?}: {stderr}");
+        assert!(
+            stderr.starts_with("raftify: ") && stderr.contains(words),
+            "{stderr}"
+        );
+        assert!(!dir.path().join("absent").exists());
+        assert!(
+            std::fs::read_dir(dir.path().join("empty"))
+                .unwrap()
+                .next()
+                .is_none()
+        );
+    }
+    drop(node);
+    // Bytes in the middle of the file, where pages of entries lie.
+    let file = dir.path().join("node/data.mdb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    for byte in &mut bytes[8192..] {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let (code, _, stderr) = raftify(&["describe", "logs", "node"], dir.path());
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("damaged"), "{stderr}");
+}
+
+#[test]
+fn wrong_arguments_have_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["describe", "logs"][..],
+        &["describe", "logs", "node", "--from", "x"],
+        &["transfer-leader", "a:1", "0"],
+        &["unknown"],
+    ] {
+        assert_eq!(raftify(arguments, dir.path()).0, Some(2), "{arguments:?}");
+    }
+}
