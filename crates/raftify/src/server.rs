@@ -41,7 +41,11 @@ impl<L, F> RaftServer<L, F> {
 
     /// Serves until the node stops; called by [`Raft::run`](crate::Raft::run), once.
     pub(crate) async fn run(self) -> Result<(), Fatal> {
-        let taken = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = self
+            .server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         match taken {
             Some(server) => server.run().await,
             None => Err(Fatal::Server("the server was run already".into())),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use raft::eraftpb::Entry;
 use tokio::sync::mpsc;
@@ -27,6 +28,8 @@ pub(crate) struct ApplyStart<F> {
     /// The framework's state as of that position.
     pub(crate) system: Arc<AppliedSystem>,
     pub(crate) counters: Arc<Counters>,
+    /// How many reads and queries are with this task; the loop counts up, this task down.
+    pub(crate) reads_applying: Arc<AtomicUsize>,
     pub(crate) placement: Placement,
 }
 
@@ -43,6 +46,7 @@ pub(crate) struct ApplyTask<F: AbstractStateMachine> {
     events: mpsc::UnboundedSender<ApplyEvent>,
     reads: BTreeMap<u64, Vec<ReadReply>>,
     counters: Arc<Counters>,
+    reads_applying: Arc<AtomicUsize>,
     placement: Placement,
 }
 
@@ -63,6 +67,7 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
             events,
             reads: BTreeMap::new(),
             counters: start.counters,
+            reads_applying: start.reads_applying,
             placement: start.placement,
         }
     }
@@ -112,6 +117,7 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
             }
             ApplyItem::Query { request, reply } => {
                 let answer = self.fsm.query(request).await;
+                self.reads_applying.fetch_sub(1, Ordering::Relaxed);
                 reply
                     .send(answer.map_err(|error| ReadError::Rejected(error.to_string())))
                     .ok();
@@ -233,6 +239,8 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
             let index = *first.key();
             let replies = first.remove();
             add(&self.counters.reads, replies.len() as u64);
+            self.reads_applying
+                .fetch_sub(replies.len(), Ordering::Relaxed);
             for reply in replies {
                 reply.send(Ok(index)).ok();
             }

@@ -149,6 +149,15 @@ fn classify_normal(entry: &Entry) -> EntryKind {
     }
 }
 
+/// What the context of a configuration change says, in words; `None` when it is not one.
+pub(crate) fn describe_context(context: &[u8]) -> Option<String> {
+    let peers = ChangeContext::decode(context).ok()?.peers;
+    let words = peers
+        .iter()
+        .map(|peer| format!("{} at {}", peer.id, peer.addr));
+    Some(words.collect::<Vec<_>>().join(", "))
+}
+
 fn decode_v1(entry: &Entry) -> Result<(ConfChangeV2, Vec<ChangedPeer>), CodecError> {
     let change = raft::eraftpb::ConfChange::decode(entry.data.clone()).map_err(CodecError::new)?;
     let peers = decode_context(&change.context)?;

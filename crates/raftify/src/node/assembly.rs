@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -154,6 +154,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             .snapshot
             .as_ref()
             .map_or((0, 0), |last| (last.index, last.term));
+        let reads_applying = Arc::new(AtomicUsize::new(0));
         let apply = ApplyTask::new(
             ApplyStart {
                 fsm: self.fsm,
@@ -162,6 +163,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 term: snapshot_term,
                 system: Arc::clone(&system),
                 counters: Arc::clone(&counters),
+                reads_applying: Arc::clone(&reads_applying),
                 placement: self.placement,
             },
             channels.apply_items.1,
@@ -208,6 +210,8 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             queued_bytes,
             transfer_waiters: Vec::new(),
             commit_cell,
+            flushed_commit: opened.state.hard_state.commit,
+            reads_applying,
             handed: (opened.state.hard_state.term, opened.state.hard_state.vote),
             log_outstanding: VecDeque::new(),
             snapshot_running: false,

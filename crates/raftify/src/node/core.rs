@@ -72,6 +72,10 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
 
     /// The newest commit index, for the log writer to write with its next batch.
     pub(super) commit_cell: Arc<std::sync::atomic::AtomicU64>,
+    /// The commit index at the last flush.
+    pub(super) flushed_commit: u64,
+    /// Reads and queries that are with the apply task.
+    pub(super) reads_applying: Arc<std::sync::atomic::AtomicUsize>,
     /// The term and vote that were handed to the log writer last.
     pub(super) handed: (u64, u64),
     /// When each append that the log writer has not answered was handed out.

@@ -25,6 +25,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         let mut ready = self.raw_node.ready().map_err(|error| fatal(&error))?;
         for confirmed in ready.take_read_states() {
             if let Some(replies) = self.reads.finish(&confirmed.request_ctx) {
+                self.reads_applying
+                    .fetch_add(replies.len(), Ordering::Relaxed);
                 self.to_apply(ApplyItem::Reads {
                     index: confirmed.index,
                     replies,

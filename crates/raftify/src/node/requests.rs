@@ -14,6 +14,9 @@ use crate::membership::{Peers, reserve_id_entry, user_entry};
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::LogReader;
 
+/// What a read that finds the queue full is told.
+const READS_FULL: &str = "too many reads wait";
+
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
     pub(super) fn on_server_request(
         &mut self,
@@ -49,10 +52,15 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             }
             LocalRequestMsg::ReadIndex { tx_msg } => self.read(tx_msg),
             LocalRequestMsg::Query { request, tx_msg } => {
-                self.to_apply(ApplyItem::Query {
-                    request,
-                    reply: tx_msg,
-                })?;
+                if self.reads_are_full() {
+                    tx_msg.send(Err(ReadError::Busy(READS_FULL))).ok();
+                } else {
+                    self.reads_applying.fetch_add(1, Ordering::Relaxed);
+                    self.to_apply(ApplyItem::Query {
+                        request,
+                        reply: tx_msg,
+                    })?;
+                }
             }
             LocalRequestMsg::ChangeConfig { request, tx_msg } => {
                 match self.check_change(&request) {
@@ -199,9 +207,15 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         });
     }
 
+    /// Whether as many reads wait as may, for a quorum or for the apply task.
+    fn reads_are_full(&self) -> bool {
+        let applying = self.reads_applying.load(Ordering::Relaxed);
+        self.reads.len().saturating_add(applying) >= self.config.read_queue_max
+    }
+
     fn read(&mut self, reply: ReadReply) {
-        if self.reads.len() >= self.config.read_queue_max {
-            reply.send(Err(ReadError::Busy("too many reads wait"))).ok();
+        if self.reads_are_full() {
+            reply.send(Err(ReadError::Busy(READS_FULL))).ok();
             return;
         }
         self.reads.push(reply);

@@ -47,7 +47,18 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.forget_departed();
         self.snapshot_if_due()?;
         self.promote_learner()?;
-        self.to_log(LogJob::Flush)
+        self.flush_commit()
+    }
+
+    /// Has the commit index written when nothing else is: at most once for each commit, and never
+    /// into a queue that the disk does not empty.
+    fn flush_commit(&mut self) -> Result<(), Fatal> {
+        let commit = self.raw_node.commit_index();
+        if self.log_outstanding.is_empty() && commit > self.flushed_commit {
+            self.flushed_commit = commit;
+            self.to_log(LogJob::Flush)?;
+        }
+        Ok(())
     }
 
     /// Whether the oldest append has waited for the disk too long.

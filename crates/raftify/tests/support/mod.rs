@@ -7,6 +7,8 @@
     clippy::panic
 )]
 
+pub mod cluster;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
