@@ -46,9 +46,10 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             &self.counters.messages_received,
             frame.messages.len() as u64,
         );
+        let from = frame.origin.from;
         for message in frame.messages {
-            if let Err(reason) = check(&message, frame.from, self.identity.node_id) {
-                tracing::warn!(from = frame.from, reason, "a peer's message was ignored");
+            if let Err(reason) = check(&message, from, self.identity.node_id) {
+                tracing::warn!(from, reason, "a peer's message was ignored");
                 continue;
             }
             let carries_log = matches!(

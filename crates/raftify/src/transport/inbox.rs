@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 
 use crate::storage::Identity;
 
-/// Messages of one peer, with what proves whose they are.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Frame {
+/// Who sends to whom, and what proves it. Every frame and every snapshot carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
     /// The sender's cluster.
     pub cluster_id: u64,
     /// The group that the messages belong to (0 today).
@@ -23,6 +23,15 @@ pub struct Frame {
     pub to: u64,
     /// The sender's incarnation.
     pub incarnation: u64,
+    /// The incarnation of the receiver as the sender knows it; 0 when it does not yet.
+    pub to_incarnation: u64,
+}
+
+/// Messages of one peer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Whose they are.
+    pub origin: Origin,
     /// The messages, in order.
     pub messages: Vec<Message>,
     /// Their size on the wire.
@@ -64,6 +73,19 @@ pub enum Refusal {
         known: u64,
         /// The one in the frame.
         theirs: u64,
+    },
+    /// This node's disk was wiped since the sender knew it: what it acknowledged is not here.
+    #[error(
+        "this data directory is new (incarnation {ours:016x}), node {id} of the cluster had \
+         {known:016x}; remove the node and let it join again"
+    )]
+    WipedHere {
+        /// This node.
+        id: u64,
+        /// The incarnation that the sender knows.
+        known: u64,
+        /// This directory's.
+        ours: u64,
     },
     /// The sender was removed from the cluster.
     #[error("node {0} was removed from this cluster; stop it, or let it join again")]
@@ -160,18 +182,36 @@ impl NodeInbox {
         self.shared.identity
     }
 
+    /// What identifies this node to the node `to`.
+    pub fn origin_to(&self, to: u64) -> Origin {
+        let Identity {
+            cluster_id,
+            group_id,
+            node_id,
+            incarnation,
+        } = self.shared.identity;
+        let known = self
+            .shared
+            .known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let to_incarnation = known.incarnations.get(&to).copied().unwrap_or(0);
+        Origin {
+            cluster_id,
+            group_id,
+            from: node_id,
+            to,
+            incarnation,
+            to_incarnation,
+        }
+    }
+
     /// Checks a frame and queues it for the loop.
     ///
     /// # Errors
     /// The reason for which it was dropped; worth telling the sender, except [`Refusal::Full`].
     pub fn deliver(&self, frame: Frame) -> Result<(), Refusal> {
-        self.check(
-            frame.cluster_id,
-            frame.group_id,
-            frame.from,
-            frame.to,
-            frame.incarnation,
-        )?;
+        self.check(&frame.origin)?;
         let size = frame.size_bytes;
         let queued = self.shared.queued_bytes.fetch_add(size, Ordering::Relaxed);
         if queued.saturating_add(size) > self.shared.queued_bytes_max {
@@ -194,14 +234,15 @@ impl NodeInbox {
     ///
     /// # Errors
     /// As [`deliver`](Self::deliver).
-    pub fn check(
-        &self,
-        cluster_id: u64,
-        group_id: u64,
-        from: u64,
-        to: u64,
-        incarnation: u64,
-    ) -> Result<(), Refusal> {
+    pub fn check(&self, origin: &Origin) -> Result<(), Refusal> {
+        let Origin {
+            cluster_id,
+            group_id,
+            from,
+            to,
+            incarnation,
+            to_incarnation,
+        } = *origin;
         let ours = self.shared.identity;
         if cluster_id != ours.cluster_id {
             return Err(Refusal::WrongCluster {
@@ -216,6 +257,13 @@ impl NodeInbox {
             return Err(Refusal::WrongNode {
                 ours: ours.node_id,
                 wanted: to,
+            });
+        }
+        if to_incarnation != 0 && to_incarnation != ours.incarnation {
+            return Err(Refusal::WipedHere {
+                id: to,
+                known: to_incarnation,
+                ours: ours.incarnation,
             });
         }
         let known = {
@@ -366,13 +414,20 @@ mod tests {
         }
     }
 
-    fn frame() -> Frame {
-        Frame {
+    fn origin() -> Origin {
+        Origin {
             cluster_id: 7,
             group_id: 0,
             from: 2,
             to: 1,
             incarnation: 20,
+            to_incarnation: 0,
+        }
+    }
+
+    fn frame() -> Frame {
+        Frame {
+            origin: origin(),
             messages: Vec::new(),
             size_bytes: 10,
         }
@@ -383,38 +438,61 @@ mod tests {
         let (inbox, _receiver) = NodeInbox::new(identity(), 8, 100);
         inbox.set_incarnation(2, Some(20));
         assert_eq!(inbox.deliver(frame()), Ok(()));
-        let other = Frame {
+        let other = Origin {
             cluster_id: 8,
-            ..frame()
+            ..origin()
         };
         assert_eq!(
-            inbox.deliver(other),
+            inbox.check(&other),
             Err(Refusal::WrongCluster { ours: 7, theirs: 8 })
         );
+        let other = Origin {
+            group_id: 3,
+            ..origin()
+        };
+        assert_eq!(inbox.check(&other), Err(Refusal::WrongGroup(3)));
+        let stale = Origin { to: 9, ..origin() };
         assert_eq!(
-            inbox.deliver(Frame {
-                group_id: 3,
-                ..frame()
-            }),
-            Err(Refusal::WrongGroup(3))
-        );
-        let stale = Frame { to: 9, ..frame() };
-        assert_eq!(
-            inbox.deliver(stale),
+            inbox.check(&stale),
             Err(Refusal::WrongNode { ours: 1, wanted: 9 })
         );
-        let wiped = Frame {
+        let wiped = Origin {
             incarnation: 21,
-            ..frame()
+            ..origin()
+        };
+        let refusal = Refusal::WipedNode {
+            id: 2,
+            known: 20,
+            theirs: 21,
+        };
+        assert_eq!(inbox.check(&wiped), Err(refusal));
+        inbox.set_removed(2, true);
+        assert_eq!(inbox.check(&origin()), Err(Refusal::Removed(2)));
+    }
+
+    #[test]
+    fn a_wiped_node_hears_that_it_was_known_otherwise() {
+        let (inbox, _receiver) = NodeInbox::new(identity(), 8, 100);
+        inbox.set_incarnation(2, Some(20));
+        let known = Origin {
+            to_incarnation: 70,
+            ..origin()
+        };
+        assert_eq!(inbox.check(&known), Ok(()));
+        let before = Origin {
+            to_incarnation: 69,
+            ..origin()
         };
         assert_eq!(
-            inbox.deliver(wiped),
-            Err(Refusal::WipedNode {
-                id: 2,
-                known: 20,
-                theirs: 21
+            inbox.check(&before),
+            Err(Refusal::WipedHere {
+                id: 1,
+                known: 69,
+                ours: 70
             })
         );
+        assert_eq!(inbox.origin_to(2).to_incarnation, 20);
+        assert_eq!(inbox.origin_to(3).to_incarnation, 0);
     }
 
     #[test]

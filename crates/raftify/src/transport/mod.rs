@@ -18,7 +18,7 @@ use bytes::Bytes;
 use raft::eraftpb::Message;
 
 pub use handler::{Consistency, NodeHandler, NodeStatus, PeerStatus};
-pub use inbox::{Frame, NodeInbox, Refusal, SnapshotOutcome};
+pub use inbox::{Frame, NodeInbox, Origin, Refusal, SnapshotOutcome};
 pub(crate) use inbox::{InboxReceiver, PeerEvent};
 
 use crate::error::{MembershipError, ProposeError};

@@ -9,7 +9,7 @@ use crate::membership::{
     ChangeReply, ClusterJoinTicket, ConfChangeRequest, InitialRole, NodeChange, Peer, Peers,
 };
 use crate::transport::size::message_bytes;
-use crate::transport::{Consistency, Frame, NodeStatus, PeerStatus};
+use crate::transport::{Consistency, Frame, NodeStatus, Origin, PeerStatus};
 
 /// Milliseconds for the wire; a wait below one millisecond is one, since 0 means "your default".
 pub(crate) fn millis(timeout: Duration) -> u64 {
@@ -30,16 +30,35 @@ pub(crate) fn timeout_from(millis: u64, default: Duration, max: Duration) -> Dur
 /// The frame that the inbox takes. A frame without an origin is one of cluster 0, which no node
 /// belongs to.
 pub(crate) fn frame_from(frame: proto::MessageFrame) -> Frame {
-    let origin = frame.origin.unwrap_or_default();
     let size_bytes = frame.messages.iter().map(message_bytes).sum();
     Frame {
+        origin: origin_from(&frame.origin.unwrap_or_default()),
+        messages: frame.messages,
+        size_bytes,
+    }
+}
+
+/// Who sends, as the inbox checks it.
+pub(crate) fn origin_from(origin: &proto::Origin) -> Origin {
+    Origin {
         cluster_id: origin.cluster_id,
         group_id: origin.group_id,
         from: origin.from,
         to: origin.to,
         incarnation: origin.incarnation,
-        messages: frame.messages,
-        size_bytes,
+        to_incarnation: origin.to_incarnation,
+    }
+}
+
+/// Who sends, for the wire.
+pub(crate) fn origin_to(origin: &Origin) -> proto::Origin {
+    proto::Origin {
+        cluster_id: origin.cluster_id,
+        group_id: origin.group_id,
+        from: origin.from,
+        to: origin.to,
+        incarnation: origin.incarnation,
+        to_incarnation: origin.to_incarnation,
     }
 }
 

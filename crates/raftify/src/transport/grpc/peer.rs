@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::backoff::{Backoff, LogGate};
 use super::connection::{self, NotConnected, reasons};
+use super::convert::origin_to;
 use super::options::GrpcOptions;
 use super::outbox::{Outbox, OutboxLimits};
 use super::proto::Origin;
@@ -64,14 +65,7 @@ impl Peer {
 
 /// What identifies this node to the node `to`.
 pub(crate) fn origin(inbox: &NodeInbox, to: u64) -> Origin {
-    let identity = inbox.identity();
-    Origin {
-        cluster_id: identity.cluster_id,
-        group_id: identity.group_id,
-        from: identity.node_id,
-        to,
-        incarnation: identity.incarnation,
-    }
+    origin_to(&inbox.origin_to(to))
 }
 
 /// The task that keeps a stream of messages open to a peer for as long as there are messages.

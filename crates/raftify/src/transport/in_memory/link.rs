@@ -55,7 +55,7 @@ impl Links {
 impl InMemoryNetwork {
     /// Sends a frame with the faults of its link.
     pub(super) fn dispatch(&self, frame: Frame) {
-        let (from, to) = (frame.from, frame.to);
+        let (from, to) = (frame.origin.from, frame.origin.to);
         let fate = self.shared.faults().fate(from, to);
         match fate {
             Fate::Cut => self.unreachable(from, to),
@@ -66,7 +66,7 @@ impl InMemoryNetwork {
     }
 
     fn arrive(&self, frame: Frame, way: Way) {
-        let (from, to) = (frame.from, frame.to);
+        let (from, to) = (frame.origin.from, frame.origin.to);
         if way.twice {
             self.pass(frame.clone(), way);
         }
@@ -90,7 +90,7 @@ impl InMemoryNetwork {
     }
 
     fn pass(&self, frame: Frame, way: Way) {
-        let (from, to) = (frame.from, frame.to);
+        let (from, to) = (frame.origin.from, frame.origin.to);
         let mut links = self.shared.links();
         let link = links.link(from, to);
         if way.delay.is_zero() && link.delayed.is_empty() {
@@ -157,7 +157,7 @@ impl InMemoryNetwork {
 
     /// The end of the way. What was on a link when it was cut is lost.
     fn deliver(&self, frame: Frame) {
-        let (from, to) = (frame.from, frame.to);
+        let (from, to) = (frame.origin.from, frame.origin.to);
         let is_cut = self.shared.faults().is_cut(from, to);
         match self.shared.inbox(to) {
             Some(inbox) if !is_cut => {

@@ -44,13 +44,8 @@ impl InMemoryNetwork {
         if descriptor.has_data {
             self.copy(from, to, &descriptor, &sender, &receiver).await?;
         }
-        let identity = sender.inbox.identity();
         let frame = Frame {
-            cluster_id: identity.cluster_id,
-            group_id: identity.group_id,
-            from: identity.node_id,
-            to,
-            incarnation: identity.incarnation,
+            origin: sender.inbox.origin_to(to),
             size_bytes: message_bytes(&message),
             messages: vec![message],
         };

@@ -151,11 +151,11 @@ impl InMemoryNetwork {
 impl Transport for InMemoryTransport {
     fn send(&self, to: u64, messages: Vec<Message>) {
         let shared = &self.shared;
-        let Some(identity) = shared
+        let Some(origin) = shared
             .network
             .shared
             .inbox(shared.id)
-            .map(|inbox| inbox.identity())
+            .map(|inbox| inbox.origin_to(to))
         else {
             return;
         };
@@ -163,11 +163,7 @@ impl Transport for InMemoryTransport {
             return;
         }
         shared.network.dispatch(Frame {
-            cluster_id: identity.cluster_id,
-            group_id: identity.group_id,
-            from: identity.node_id,
-            to,
-            incarnation: identity.incarnation,
+            origin,
             size_bytes: messages.iter().map(message_bytes).sum(),
             messages,
         });

@@ -17,6 +17,10 @@ pub struct Origin {
     /// The incarnation of the sender's data directory.
     #[prost(fixed64, tag = "5")]
     pub incarnation: u64,
+    /// The incarnation of the receiver's as the sender knows it; 0 when it does not yet. A wiped node
+    /// so learns that it was.
+    #[prost(fixed64, tag = "6")]
+    pub to_incarnation: u64,
 }
 /// Messages of one peer, as many as were waiting, up to a limit of bytes.
 #[derive(Clone, PartialEq, ::prost::Message)]

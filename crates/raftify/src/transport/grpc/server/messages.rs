@@ -70,7 +70,7 @@ impl Receiving {
                 }
             };
             let frame = frame_from(frame);
-            let from = frame.from;
+            let from = frame.origin.from;
             match self.shared.inbox.deliver(frame) {
                 // What a full queue drops is sent again.
                 Ok(()) | Err(Refusal::Full) => {}

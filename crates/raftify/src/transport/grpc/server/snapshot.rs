@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::Shared;
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
+use crate::transport::grpc::convert::origin_from;
 use crate::transport::grpc::proto::{InstallSnapshotReply, Origin, SnapshotChunk};
 use crate::transport::grpc::wire_error::refusal_status;
 use crate::transport::size::message_bytes;
@@ -70,16 +71,10 @@ pub(super) async fn receive(
 }
 
 fn check(shared: &Shared, origin: Origin) -> Result<(), Status> {
-    let Origin {
-        cluster_id,
-        group_id,
-        from,
-        to,
-        incarnation,
-    } = origin;
+    let from = origin.from;
     shared
         .inbox
-        .check(cluster_id, group_id, from, to, incarnation)
+        .check(&origin_from(&origin))
         .map_err(|refusal| {
             if refusal != Refusal::Full && shared.log_lets(&refusal) {
                 warn!(from, %refusal, "a snapshot was refused");
@@ -199,11 +194,7 @@ fn check_crc(offset: u64, data: &[u8], announced: u32) -> Result<(), String> {
 /// Gives the message to the core, waiting a little for room.
 async fn deliver(shared: &Shared, origin: Origin, message: Message) -> Result<(), Status> {
     let frame = Frame {
-        cluster_id: origin.cluster_id,
-        group_id: origin.group_id,
-        from: origin.from,
-        to: origin.to,
-        incarnation: origin.incarnation,
+        origin: origin_from(&origin),
         size_bytes: message_bytes(&message),
         messages: vec![message],
     };

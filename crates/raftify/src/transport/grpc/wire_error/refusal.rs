@@ -11,7 +11,7 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::WrongCluster { .. } => ErrorCode::WrongCluster,
         Refusal::WrongGroup(_) => ErrorCode::WrongGroup,
         Refusal::WrongNode { .. } => ErrorCode::WrongNode,
-        Refusal::WipedNode { .. } => ErrorCode::WipedNode,
+        Refusal::WipedNode { .. } | Refusal::WipedHere { .. } => ErrorCode::WipedNode,
         Refusal::Removed(_) => ErrorCode::RemovedNode,
         Refusal::Full => ErrorCode::Busy,
         Refusal::Stopped => ErrorCode::Stopped,
