@@ -36,7 +36,8 @@ pub struct Config {
     /// One more than the greatest timeout that may be drawn; 0 stands for twice `election_tick`.
     pub max_election_tick: usize,
     /// The last index that the state machine holds already, so that it is not handed out again
-    /// after a restart. At most the durable commit index.
+    /// after a restart. At least the index of the snapshot that the log begins after, and at most
+    /// the last index of the log.
     pub applied: u64,
     /// The bytes of entries in one append message. 0 sends one entry a message; an entry that is
     /// larger than the bound travels alone.

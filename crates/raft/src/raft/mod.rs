@@ -201,6 +201,8 @@ impl<S: Storage> Raft<S> {
         raft.switch_to_config(configuration, progress)?;
         raft.load_state(initial.hard_state)?;
         if raft.config.applied > 0 {
+            // What was applied was committed, also if the commit index did not reach the disk.
+            raft.log.commit_to(raft.config.applied)?;
             raft.log.applied_to(raft.config.applied, 0)?;
         }
         raft.become_follower(raft.term, INVALID_ID)?;
@@ -221,14 +223,16 @@ impl<S: Storage> Raft<S> {
         if state.is_empty() {
             return Ok(());
         }
-        let (low, high) = (self.log.committed, self.log.last_index());
-        if state.commit < low || state.commit > high {
+        let last_index = self.log.last_index();
+        if state.commit > last_index {
             return Err(Error::fatal(format!(
-                "stored commit index {} is out of range [{low}, {high}] of the log",
+                "stored commit index {} lies behind the log, which ends with {last_index}",
                 state.commit
             )));
         }
-        self.log.committed = state.commit;
+        // The commit index is written without a sync, so it may be older than a snapshot that was
+        // made since. What the log no longer holds was committed.
+        self.log.committed = self.log.committed.max(state.commit);
         self.term = state.term;
         self.vote = state.vote;
         if self.config.read_only_option == ReadOnlyOption::LeaseBased && state.term > 0 {

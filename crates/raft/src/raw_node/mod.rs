@@ -4,6 +4,7 @@ mod accessors;
 mod advance;
 mod ready;
 mod storage_messages;
+mod take_ready;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +16,8 @@ use bytes::Bytes;
 pub use self::ready::{LightReady, Ready};
 
 use self::advance::ApplyBatch;
-use self::storage_messages::{AppendWork, apply_message, apply_message_without_response};
 use crate::confchange::{ConfChangeI, encode};
 use crate::eraftpb::{ConfState, Entry, HardState, Message, MessageType};
-use crate::log::{encoded_bytes, payload_bytes};
 use crate::logger::{Logger, default_logger};
 use crate::raft::{Proposed, Raft, SoftState, StateRole, UnfitConfChange};
 use crate::{
@@ -333,115 +332,6 @@ impl<S: Storage> RawNode<S> {
     /// Only what stops the node.
     pub fn assign_commit_groups(&mut self, groups: &[(u64, u64)]) -> Result<()> {
         self.run(|node| node.raft.assign_commit_groups(groups))
-    }
-
-    /// Whether [`ready`](Self::ready) would hold anything.
-    pub fn has_ready(&self) -> bool {
-        let raft = &self.raft;
-        let hard_state = raft.hard_state();
-        !raft.outbox.is_empty()
-            || raft.log.has_next_unstable_entries()
-            || raft
-                .log
-                .has_next_committed_entries(self.apply_unstable_entries)
-            || (hard_state != self.prev_hs && !hard_state.is_empty())
-            || raft.soft_state() != self.prev_ss
-            || !raft.read_states.is_empty()
-            || raft.log.next_unstable_snapshot().is_some()
-            || raft.has_reads_to_send()
-    }
-
-    /// Takes everything that is to be done now; see [`Ready`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Fatal`], also when the last Ready of synchronous mode was not advanced; errors of the
-    /// storage.
-    pub fn ready(&mut self) -> Result<Ready> {
-        self.run(Self::take_ready)
-    }
-
-    fn take_ready(&mut self) -> Result<Ready> {
-        if let Some(number) = self.outstanding {
-            return Err(Error::fatal(format!(
-                "Ready {} was asked for before Ready {number} was advanced",
-                self.ready_number + 1
-            )));
-        }
-        self.raft.send_reads()?;
-        let committed = self
-            .raft
-            .log
-            .next_committed_entries(self.apply_unstable_entries)?;
-        let hard_state = self.raft.hard_state();
-        let (ss, hs) = (self.changed_soft_state(), self.changed_hard_state());
-        let entries = self.raft.log.next_unstable_entries().to_vec();
-        let must_sync = !entries.is_empty()
-            || hard_state.term != self.prev_hs.term
-            || hard_state.vote != self.prev_hs.vote;
-        let append = AppendWork {
-            entries,
-            hard_state: hs,
-            snapshot: self.raft.log.next_unstable_snapshot().cloned(),
-            responses: self.raft.outbox.take_after_append(),
-        };
-        let mut ready = Ready {
-            number: self.ready_number + 1,
-            asynchronous: self.async_storage_writes,
-            ss,
-            hs,
-            read_states: std::mem::take(&mut self.raft.read_states),
-            messages: self.raft.outbox.take_immediate(),
-            storage_append: append.into_message(&self.raft)?,
-            must_sync,
-            ..Ready::default()
-        };
-        self.accept_committed(&committed)?;
-        if self.async_storage_writes {
-            ready.storage_apply =
-                (!committed.is_empty()).then(|| apply_message(self.raft.id, committed));
-        } else {
-            ready.storage_apply = (!committed.is_empty())
-                .then(|| apply_message_without_response(self.raft.id, committed));
-            self.keep_own_responses(&mut ready);
-            self.outstanding = Some(ready.number);
-        }
-        self.raft.log.accept_unstable();
-        self.ready_number = ready.number;
-        self.prev_ss = self.raft.soft_state();
-        self.prev_hs = hard_state;
-        Ok(ready)
-    }
-
-    fn changed_soft_state(&self) -> Option<SoftState> {
-        let soft_state = self.raft.soft_state();
-        (soft_state != self.prev_ss).then_some(soft_state)
-    }
-
-    fn changed_hard_state(&self) -> Option<HardState> {
-        let hard_state = self.raft.hard_state();
-        (hard_state != self.prev_hs && !hard_state.is_empty()).then_some(hard_state)
-    }
-
-    /// Counts entries as handed to the state machine.
-    fn accept_committed(&mut self, entries: &[Entry]) -> Result<()> {
-        let Some(last) = entries.last() else {
-            return Ok(());
-        };
-        let batch = ApplyBatch {
-            last_index: last.index,
-            encoded_bytes: encoded_bytes(entries),
-            payload_bytes: payload_bytes(entries),
-        };
-        self.raft.log.accept_applying(
-            batch.last_index,
-            batch.encoded_bytes,
-            self.apply_unstable_entries,
-        )?;
-        if !self.async_storage_writes {
-            self.unapplied.push_back(batch);
-        }
-        Ok(())
     }
 }
 

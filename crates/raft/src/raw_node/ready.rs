@@ -35,6 +35,10 @@ static NO_SNAPSHOT: Snapshot = Snapshot {
 /// `responses` are delivered to the nodes that they are addressed to, this one included; those of
 /// an append message only after its content and that of all append messages before it is durable. An
 /// append message without responses need not be synced. The next Ready may be taken at any time.
+///
+/// Since the two kinds are independent, a snapshot in an append message may be installed before
+/// entries that it covers are applied; the state machine then skips those entries. Their responses
+/// are delivered all the same.
 #[derive(Debug, Default)]
 pub struct Ready {
     pub(super) number: u64,

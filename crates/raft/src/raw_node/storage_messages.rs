@@ -81,33 +81,27 @@ fn stored_notice<S: Storage>(
     }))
 }
 
-/// The message for the state machine. Committed entries belong to no term in particular.
-pub(super) fn apply_message(id: u64, entries: Vec<Entry>) -> Message {
-    let applied = Message {
+/// The message for the state machine, if there are entries for it. Committed entries belong to no
+/// term in particular.
+///
+/// In synchronous mode it asks for no response: the node itself remembers what it handed out.
+pub(super) fn apply_message(id: u64, entries: Vec<Entry>, with_response: bool) -> Option<Message> {
+    if entries.is_empty() {
+        return None;
+    }
+    let response = with_response.then(|| Message {
         msg_type: MessageType::MsgStorageApplyResp.into(),
         to: id,
         from: LOCAL_APPLY_THREAD,
         entries: entries.clone(),
         ..Message::default()
-    };
-    Message {
+    });
+    Some(Message {
         msg_type: MessageType::MsgStorageApply.into(),
         to: LOCAL_APPLY_THREAD,
         from: id,
         entries,
-        responses: vec![applied],
+        responses: response.into_iter().collect(),
         ..Message::default()
-    }
-}
-
-/// The message that carries committed entries in synchronous mode, where the node itself remembers
-/// what it handed out.
-pub(super) fn apply_message_without_response(id: u64, entries: Vec<Entry>) -> Message {
-    Message {
-        msg_type: MessageType::MsgStorageApply.into(),
-        to: LOCAL_APPLY_THREAD,
-        from: id,
-        entries,
-        ..Message::default()
-    }
+    })
 }
