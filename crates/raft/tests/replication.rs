@@ -407,6 +407,29 @@ fn an_older_snapshot_than_the_log_is_refused_with_the_commit_index() {
 }
 
 #[test]
+fn a_node_that_joins_gets_a_snapshot_that_names_it() {
+    let mut cluster = led_by_one();
+    cluster.write(1, "in the snapshot");
+    cluster.member(1).compact();
+    cluster.add(&cluster::config(4), ConfState::default());
+    let join = change(ConfChangeType::AddNode, 4);
+    cluster
+        .raw(1)
+        .propose_conf_change(Vec::new(), join)
+        .unwrap();
+    cluster.settle();
+    // The snapshot is older than the joining, and a newer one takes its time.
+    assert_eq!(cluster.raw(4).commit_index(), 0);
+    cluster.member(1).compact();
+    cluster.tick(1, 1);
+    cluster.settle();
+    cluster.write(1, "after the joining");
+    assert_eq!(cluster.member(4).values(), ["after the joining"]);
+    cluster.campaign(4);
+    assert_eq!(cluster.leaders(), [4]);
+}
+
+#[test]
 fn a_learner_is_replicated_to_and_commits_nothing() {
     let conf_state = ConfState {
         voters: vec![1, 2],

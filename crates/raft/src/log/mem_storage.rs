@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::size::first_fitting;
 use super::{GetEntriesContext, RaftState, Storage};
+use crate::INVALID_ID;
 use crate::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use crate::errors::{Error, Result, StorageError};
 
@@ -63,11 +64,12 @@ impl MemStorage {
     }
 
     /// Replaces the whole log by a snapshot. At the start of a cluster, the snapshot may hold nothing
-    /// but a configuration.
+    /// but a configuration. One that is as new as the held one is taken: a node whose state machine
+    /// is damaged may ask for the state that its log says it has.
     ///
     /// # Errors
     ///
-    /// [`StorageError::SnapshotOutOfDate`] when the storage holds a snapshot that is as new.
+    /// [`StorageError::SnapshotOutOfDate`] when the storage holds a newer snapshot.
     pub fn apply_snapshot(&self, snapshot: Snapshot) -> Result<(), StorageError> {
         self.write().apply_snapshot(snapshot)
     }
@@ -186,7 +188,7 @@ impl Core {
 
     fn apply_snapshot(&mut self, snapshot: Snapshot) -> Result<(), StorageError> {
         let held = self.snapshot.index();
-        if held != 0 && held >= snapshot.index() {
+        if held > snapshot.index() {
             return Err(StorageError::SnapshotOutOfDate);
         }
         self.compacted_index = snapshot.index();
@@ -264,11 +266,25 @@ impl Storage for MemStorage {
         Ok(self.read().last_index())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> Result<Snapshot, StorageError> {
+    fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot, StorageError> {
         let core = self.read();
-        if core.snapshot.index() < request_index {
+        let names_receiver =
+            to == INVALID_ID || core.snapshot.conf_state().is_none_or(|c| names(c, to));
+        if core.snapshot.index() < request_index || !names_receiver {
             return Err(StorageError::SnapshotTemporarilyUnavailable);
         }
         Ok(core.snapshot.clone())
     }
+}
+
+/// Whether a configuration has the node in any role. Nodes that become learners when a joint
+/// configuration is left are outgoing voters until then.
+fn names(conf_state: &ConfState, id: u64) -> bool {
+    [
+        &conf_state.voters,
+        &conf_state.learners,
+        &conf_state.voters_outgoing,
+    ]
+    .iter()
+    .any(|ids| ids.contains(&id))
 }

@@ -95,7 +95,9 @@ pub trait Storage {
     /// Any error stops the node.
     fn last_index(&self) -> Result<u64, StorageError>;
 
-    /// A snapshot for the follower `to` that reaches at least `request_index`.
+    /// A snapshot for the follower `to` that reaches at least `request_index`. Its configuration
+    /// should name `to`, in whatever role: a node takes no snapshot of a cluster without itself, so a
+    /// node that joins needs one that is newer than the change that added it.
     ///
     /// # Errors
     ///

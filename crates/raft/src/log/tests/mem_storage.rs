@@ -110,10 +110,9 @@ fn a_snapshot_from_elsewhere_replaces_the_log_unless_it_is_older() {
         (storage.term(9), storage.term(8)),
         (Ok(7), Err(StorageError::Compacted))
     );
-    for index in [8, 9] {
-        let older = storage.apply_snapshot(snapshot(index, 7));
-        assert_eq!(older, Err(StorageError::SnapshotOutOfDate));
-    }
+    let older = storage.apply_snapshot(snapshot(8, 7));
+    assert_eq!(older, Err(StorageError::SnapshotOutOfDate));
+    storage.apply_snapshot(snapshot(9, 7)).unwrap();
 }
 
 #[test]
