@@ -39,6 +39,11 @@ impl MemStorage {
     }
 
     /// An empty log of a member of the cluster that `conf_state` describes.
+    ///
+    /// For clusters that begin with all their members. A configuration at index 0 is part of no
+    /// snapshot, so a node that joins with an empty storage would replay the log from its first entry
+    /// on and never learn of these members: a cluster that nodes join begins with
+    /// [`apply_snapshot`](Self::apply_snapshot) of a snapshot at index 1 that holds the configuration.
     pub fn new_with_conf_state(conf_state: impl Into<ConfState>) -> Self {
         let storage = Self::new();
         storage.write().conf_state = conf_state.into();

@@ -222,6 +222,10 @@ impl<S: Storage> RawNode<S> {
     /// [`ReadState`](crate::ReadState) with the same context; no answer ever comes when the
     /// leadership or the message is lost, so the application needs a deadline of its own.
     ///
+    /// A leader keeps attempts apart by itself. The answer to a follower travels through the network,
+    /// which may delay and repeat it, and says only its context: use a context once, also across
+    /// restarts, or a late answer to an earlier attempt is taken for one to a later.
+    ///
     /// # Errors
     ///
     /// [`Error::ProposalDropped`] when no leader is known or too many reads wait.
