@@ -473,27 +473,6 @@ fn removing_a_node_can_commit_what_waited_for_it() {
 }
 
 #[test]
-fn only_one_configuration_change_is_under_way_at_a_time() {
-    let mut cluster = led_by_one();
-    cluster.isolate(2);
-    cluster.isolate(3);
-    cluster
-        .raw(1)
-        .propose_conf_change(Vec::new(), change(ConfChangeType::AddNode, 4))
-        .unwrap();
-    // What comes too early takes its place in the log as an empty entry or is dropped; in no case
-    // does it take effect.
-    let second = cluster
-        .raw(1)
-        .propose_conf_change(Vec::new(), change(ConfChangeType::AddNode, 5));
-    assert!(second.is_ok() || !second.unwrap_err().is_fatal());
-    cluster.heal();
-    cluster.tick(1, 1);
-    cluster.settle();
-    assert_eq!(cluster.raw(2).conf_state().voters, [1, 2, 3, 4]);
-}
-
-#[test]
 fn a_leader_that_resigns_follows_in_its_own_term() {
     let mut cluster = led_by_one();
     cluster.raw(1).resign().unwrap();

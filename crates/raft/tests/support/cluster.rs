@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prost::Message as _;
+use raft::confchange::ConfChangeI;
 use raft::eraftpb::{
     ConfChange, ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType,
     Message, MessageType,
@@ -272,14 +273,22 @@ fn apply(member: &mut Member, entries: Vec<Entry>) {
             EntryType::EntryNormal => {}
             EntryType::EntryConfChange => {
                 let change = ConfChange::decode(entry.data.clone()).unwrap();
-                member.conf_state = member.raw.apply_conf_change(&change).unwrap();
+                apply_change(member, &change);
             }
             EntryType::EntryConfChangeV2 => {
                 let change = ConfChangeV2::decode(entry.data.clone()).unwrap();
-                member.conf_state = member.raw.apply_conf_change(&change).unwrap();
+                apply_change(member, &change);
             }
         }
         member.applied.push(entry);
+    }
+}
+
+/// A change that does not fit is passed over, here and on every other node.
+fn apply_change(member: &mut Member, change: &impl ConfChangeI) {
+    match member.raw.apply_conf_change(change) {
+        Ok(conf_state) => member.conf_state = conf_state,
+        Err(error) => assert!(!error.is_fatal(), "{error}"),
     }
 }
 
