@@ -67,7 +67,8 @@ pub struct Message {
     /// The last index that the rejecting follower may share with the leader.
     #[prost(uint64, tag = "11")]
     pub reject_hint: u64,
-    /// The read request's identity, or the kind of campaign.
+    /// In heartbeats and their answers, the read that they confirm; in vote requests, the kind of
+    /// campaign; in refused votes, index and term of the last entry that the voter knows committed.
     #[prost(bytes = "bytes", tag = "12")]
     pub context: ::prost::bytes::Bytes,
     /// The index that a follower wants a snapshot to reach; 0 when it asks for none.

@@ -74,6 +74,9 @@ impl<S: Storage> Raft<S> {
             m.from,
             self.term
         );
+        if m.reject && self.learn_commit_from_refusal(m)? {
+            return Ok(());
+        }
         self.tracker.record_vote(m.from, !m.reject);
         let tally = self.tracker.tally_votes();
         log_line!(

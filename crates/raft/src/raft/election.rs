@@ -124,10 +124,11 @@ impl<S: Storage> Raft<S> {
     /// Whether a committed entry that is not applied yet changes the configuration: the node would
     /// campaign in a configuration that is no longer in force.
     fn has_unapplied_conf_changes(&self) -> Result<bool> {
-        let (low, high) = (self.log.applied + 1, self.log.committed + 1);
-        if low >= high {
-            return Ok(false);
-        }
+        self.has_conf_changes(self.log.applied + 1, self.log.committed + 1)
+    }
+
+    /// Whether an entry of `[low, high)` changes the configuration.
+    pub(super) fn has_conf_changes(&self, low: u64, high: u64) -> Result<bool> {
         let mut found = false;
         // The bound for entries that are handed out also bounds what is read here at once.
         let page_bytes = self.config.max_committed_size_per_ready;
@@ -149,7 +150,7 @@ impl<S: Storage> Raft<S> {
             Campaign::PreElection => {
                 self.become_pre_candidate()?;
                 // The question is about the term that an election would begin.
-                (MessageType::MsgRequestPreVote, self.term + 1)
+                (MessageType::MsgRequestPreVote, self.next_term()?)
             }
             Campaign::Election | Campaign::Transfer => {
                 self.become_candidate()?;
@@ -191,6 +192,13 @@ impl<S: Storage> Raft<S> {
         Ok(())
     }
 
+    /// The term after this one. Only a faulty peer can bring a node to the last one.
+    pub(super) fn next_term(&self) -> Result<u64> {
+        self.term
+            .checked_add(1)
+            .ok_or_else(|| Error::fatal(format!("no term follows term {}", self.term)))
+    }
+
     /// The node's own vote counts once it is durable: it takes the way of any other answer.
     fn send_own_vote(&mut self, kind: MessageType, term: u64) -> Result<()> {
         let kind = vote_response_kind(kind)?;
@@ -201,7 +209,7 @@ impl<S: Storage> Raft<S> {
 
     fn become_candidate(&mut self) -> Result<()> {
         self.forbid_role_change(StateRole::Leader, StateRole::Candidate)?;
-        self.reset(self.term + 1)?;
+        self.reset(self.next_term()?)?;
         self.vote = self.id;
         self.state = StateRole::Candidate;
         log_line!(

@@ -58,7 +58,7 @@ impl<S: Storage> Raft<S> {
     }
 
     fn handle_acknowledgement(&mut self, m: &Message) -> Result<()> {
-        let (first_index, last_index) = (self.log.first_index()?, self.log.last_index());
+        let last_index = self.log.last_index();
         if m.index > last_index {
             return Err(Error::MalformedMessage(format!(
                 "node {} acknowledges entry {} of a log that ends with {last_index}",
@@ -77,29 +77,32 @@ impl<S: Storage> Raft<S> {
         }
         match progress.state {
             ProgressState::Probe => progress.become_replicate(),
-            // Whatever index the follower has reached, by this leader's snapshot or by one from
-            // elsewhere: entries can follow if the log still holds the next one.
-            ProgressState::Snapshot
-                if progress.matched + 1 >= first_index
-                    && (ends_snapshot || progress.pending_request_snapshot == 0) =>
-            {
-                progress.pending_request_snapshot = 0;
-                progress.become_probe();
-                progress.become_replicate();
-            }
-            ProgressState::Snapshot => {}
+            ProgressState::Snapshot => self.maybe_end_snapshot(m.from, ends_snapshot)?,
             ProgressState::Replicate => progress.inflights.free_le(m.index),
         }
-        let can_bump_commit = {
-            let commit = self.log.committed;
-            self.progress_mut(m.from)?.can_bump_commit(commit)
-        };
+        let commit = self.log.committed;
+        let can_bump_commit = self.progress_mut(m.from)?.can_bump_commit(commit);
         self.share_commit(m.from, can_bump_commit)?;
         if m.from != self.id {
             // The window may have room for several messages now.
             while self.maybe_send_append(m.from, false)? {}
         }
         self.finish_transfer_to(m.from)
+    }
+
+    /// Goes on with entries, whatever index the follower has reached, by this leader's snapshot or by
+    /// one from elsewhere, if the log still holds the next one. A follower that has asked for a
+    /// snapshot waits for just that one (`arrived`).
+    fn maybe_end_snapshot(&mut self, from: u64, arrived: bool) -> Result<()> {
+        let first_index = self.log.first_index()?;
+        let progress = self.progress_mut(from)?;
+        let reachable = progress.matched + 1 >= first_index;
+        if reachable && (arrived || progress.pending_request_snapshot == 0) {
+            progress.pending_request_snapshot = 0;
+            progress.become_probe();
+            progress.become_replicate();
+        }
+        Ok(())
     }
 
     /// Commits what can be committed and tells it; or tells `from` what it may not know.

@@ -47,7 +47,7 @@ impl<S: Storage> Raft<S> {
                 self.id,
                 self.state
             );
-            self.become_follower(self.term + 1, INVALID_ID)?;
+            self.become_follower(self.next_term()?, INVALID_ID)?;
             return Ok(false);
         }
         let conf_state = snapshot.conf_state().cloned().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Votes: who gets this node's, and what a campaign asks for.
 
+use bytes::Bytes;
+
 use super::{Raft, log_line, message};
 use crate::eraftpb::{Message, MessageType};
 use crate::{Error, INVALID_ID, Result, Storage};
@@ -18,6 +20,28 @@ pub(super) fn vote_response_kind(request: MessageType) -> Result<MessageType> {
         MessageType::MsgRequestVote => Ok(MessageType::MsgRequestVoteResponse),
         MessageType::MsgRequestPreVote => Ok(MessageType::MsgRequestPreVoteResponse),
         other => Err(Error::fatal(format!("{other:?} asks for no vote"))),
+    }
+}
+
+/// A committed entry: what a node that refuses its vote tells the candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct KnownCommit {
+    index: u64,
+    term: u64,
+}
+
+impl KnownCommit {
+    fn encode(self) -> Bytes {
+        let numbers = [self.index.to_le_bytes(), self.term.to_le_bytes()];
+        Bytes::from(numbers.concat())
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (index, term) = bytes.split_at_checked(8)?;
+        Some(Self {
+            index: u64::from_le_bytes(index.try_into().ok()?),
+            term: u64::from_le_bytes(term.try_into().ok()?),
+        })
     }
 }
 
@@ -57,12 +81,52 @@ impl<S: Storage> Raft<S> {
         Ok(!outranked && self.log.is_up_to_date(m.index, m.log_term)?)
     }
 
+    /// Refuses a vote, and tells the candidate how far this node knows the log to be committed.
     pub(super) fn refuse_vote(&mut self, kind: MessageType, m: &Message) -> Result<()> {
         self.log_vote("rejected", kind, m)?;
         let mut answer = message(m.from, vote_response_kind(kind)?);
         answer.term = self.term;
         answer.reject = true;
+        answer.context = self.known_commit()?.encode();
         self.send(vote_response_kind(kind)?, answer)
+    }
+
+    fn known_commit(&self) -> Result<KnownCommit> {
+        let index = self.log.committed;
+        let term = self.log.term_or_zero(index)?;
+        Ok(KnownCommit { index, term })
+    }
+
+    /// Takes over a commit index from a refusal, if a configuration change lies before it. Returns
+    /// whether that was so; this node is then a follower that has a change to apply.
+    ///
+    /// Without this an election can be blocked for ever: a leader that was removed has left with
+    /// entries that nobody else has, so it refuses its vote, and nodes that do not know the removal to
+    /// be committed cannot do without that vote. The commit index of other entries can wait for the
+    /// next leader.
+    pub(super) fn learn_commit_from_refusal(&mut self, m: &Message) -> Result<bool> {
+        let Some(known) = KnownCommit::decode(&m.context) else {
+            return Ok(false);
+        };
+        let news = known.index > self.log.committed && known.term != 0;
+        if !news || !self.log.match_term(known.index, known.term)? {
+            return Ok(false);
+        }
+        if !self.has_conf_changes(self.log.committed + 1, known.index + 1)? {
+            return Ok(false);
+        }
+        self.log.commit_to(known.index)?;
+        log_line!(
+            self,
+            Info,
+            "{:x} learned at term {} from {:x} that a configuration change up to {} is committed",
+            self.id,
+            self.term,
+            m.from,
+            known.index
+        );
+        self.become_follower(self.term, INVALID_ID)?;
+        Ok(true)
     }
 
     fn log_vote(&self, verdict: &str, kind: MessageType, m: &Message) -> Result<()> {

@@ -131,6 +131,9 @@ impl<S: Storage> RawNode<S> {
 
     /// Takes in a message of another node, or the response of a storage thread.
     ///
+    /// The transport must drop messages from the network whose sender is
+    /// [a storage thread](crate::is_local_target): the node trusts its own threads.
+    ///
     /// # Errors
     ///
     /// [`Error::StepLocalMsg`], [`Error::StepPeerNotFound`], [`Error::StepUnknownMsg`] and

@@ -105,3 +105,61 @@ fn messages_of_a_newer_version_are_refused_and_change_nothing() {
     assert!(matches!(refused, Err(Error::StepUnknownMsg(99))));
     assert_eq!(cluster.node(1).term, 0);
 }
+
+#[test]
+fn the_last_term_there_is_ends_the_node_and_not_the_process() {
+    let mut cluster = Cluster::new(3, |_| {});
+    let node = cluster.node(1);
+    node.become_follower(u64::MAX, INVALID_ID).unwrap();
+    assert!(
+        node.hup(Campaign::Election)
+            .is_err_and(|error| error.is_fatal())
+    );
+    assert!(
+        node.hup(Campaign::PreElection)
+            .is_err_and(|error| error.is_fatal())
+    );
+}
+
+#[test]
+fn a_refusal_tells_a_blocked_candidate_that_a_removal_is_committed() {
+    // Node 1 led (1 2), removed itself, and left with an entry that node 2 does not have. Node 2 has
+    // the removal in its log, but has not heard that it is committed.
+    let mut cluster = Cluster::led_by_1(2, |config| config.step_down_on_removal = true);
+    apply(cluster.node(1));
+    let change = crate::eraftpb::ConfChange {
+        change_type: crate::eraftpb::ConfChangeType::RemoveNode.into(),
+        node_id: 1,
+        ..Default::default()
+    };
+    let (entry_type, data) = crate::confchange::encode(&change);
+    let mut remove = proposal("");
+    remove.entries[0].entry_type = entry_type.into();
+    remove.entries[0].data = data;
+    cluster.node(1).step(remove).unwrap();
+    cluster.settle_without(|message| message.to == 2 && message.commit == 2);
+    cluster.propose(1, "nobody else has this");
+    cluster.collect();
+    cluster.in_flight.clear();
+    apply(cluster.node(1));
+    cluster
+        .node(1)
+        .apply_conf_change(&change_v2(&change))
+        .unwrap();
+    assert_eq!(cluster.node(1).state, StateRole::Follower);
+    assert_eq!(cluster.node(2).log.committed, 1);
+
+    cluster.node(2).hup(Campaign::Election).unwrap();
+    cluster.settle();
+    let node = cluster.node(2);
+    assert_eq!((node.state, node.log.committed), (StateRole::Follower, 2));
+    apply(node);
+    node.apply_conf_change(&change_v2(&change)).unwrap();
+    node.hup(Campaign::Election).unwrap();
+    cluster.settle();
+    assert_eq!(cluster.node(2).state, StateRole::Leader);
+}
+
+fn change_v2(change: &crate::eraftpb::ConfChange) -> crate::eraftpb::ConfChangeV2 {
+    crate::confchange::ConfChangeI::as_v2(change).into_owned()
+}
