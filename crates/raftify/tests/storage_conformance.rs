@@ -78,8 +78,8 @@ impl StableStorage for Bad {
         self.inner.identity()
     }
 
-    fn initialize(&mut self, identity: Identity) -> Result<(), StorageError> {
-        self.inner.initialize(identity)
+    fn initialize(&mut self, identity: Identity, first: &WriteBatch) -> Result<(), StorageError> {
+        self.inner.initialize(identity, first)
     }
 
     fn reader(&self) -> MemoryReader {

@@ -243,7 +243,9 @@ async fn what_an_interrupted_creation_left_is_removed() {
     fs::create_dir(dir.path().join("creating")).unwrap();
     fs::write(dir.path().join("creating/data.mdb"), "half").unwrap();
     let mut storage = open(dir.path()).unwrap();
-    storage.initialize(owner(1)).unwrap();
+    storage
+        .initialize(owner(1), &WriteBatch::default())
+        .unwrap();
     assert!(!dir.path().join("creating").exists());
 }
 
@@ -264,7 +266,9 @@ async fn garbage_in_the_lock_files_hurts_nobody() {
 async fn a_closed_directory_is_read_by_tools() {
     let dir = tempfile::tempdir().unwrap();
     let mut storage = open(dir.path()).unwrap();
-    storage.initialize(owner(3)).unwrap();
+    storage
+        .initialize(owner(3), &WriteBatch::default())
+        .unwrap();
     let batch = WriteBatch {
         hard_state: Some(HardState {
             term: 5,

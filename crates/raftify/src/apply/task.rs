@@ -249,6 +249,16 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
 
     /// Takes a view here and writes it elsewhere.
     async fn snapshot(&mut self) {
+        if self.applied_index < self.skip_to {
+            // The state machine's own disk is ahead: a view of it would be labelled too low, and
+            // whoever installs it would apply entries twice.
+            let reason = format!(
+                "the state machine holds {}, the log is applied to {} only",
+                self.skip_to, self.applied_index
+            );
+            self.events.send(ApplyEvent::SnapshotMade(Err(reason))).ok();
+            return;
+        }
         let view = match self.fsm.snapshot().await {
             Ok(view) => view,
             Err(error) => {

@@ -74,7 +74,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             .map_err(|reason| Fatal::Storage(format!("snapshot {}: {reason}", descriptor.index)))?;
         self.system_restored(system)?;
         let system = Arc::clone(&self.system);
-        self.retain_snapshots(&descriptor);
+        self.restoring.push_back(descriptor.clone());
         self.to_apply(ApplyItem::Restore {
             descriptor,
             system,
@@ -91,6 +91,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             }
             ApplyEvent::Restored { index, responses } => {
                 self.applied_index = self.applied_index.max(index);
+                if let Some(restored) = self.restoring.pop_front() {
+                    self.retain_snapshots(&restored);
+                }
                 self.step_all(responses)
             }
             ApplyEvent::SnapshotMade(Ok(descriptor)) => self.snapshot_made(descriptor),
@@ -182,11 +185,13 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.answer_snapshots(&Ok(index));
     }
 
-    /// Deletes the files of older snapshots, off the loop.
+    /// Deletes the files of older snapshots, off the loop, but those that are still to be read.
     fn retain_snapshots(&self, newest: &SnapshotDescriptor) {
-        let (snapshots, newest) = (self.snapshots.clone(), newest.clone());
+        let snapshots = self.snapshots.clone();
+        let mut keep: Vec<SnapshotDescriptor> = self.restoring.iter().cloned().collect();
+        keep.push(newest.clone());
         self.placement.run_blocking(move || {
-            if let Err(error) = snapshots.retain(&[newest]) {
+            if let Err(error) = snapshots.retain(&keep) {
                 tracing::warn!(%error, "older snapshots were not deleted");
             }
         });

@@ -23,7 +23,7 @@ use super::waiters::Waiters;
 use crate::apply::{AppliedSystem, ApplyEvent, ApplyItem};
 use crate::config::Config;
 use crate::error::{Fatal, SnapshotError, UnknownCause};
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::{Identity, LogReader};
 use crate::transport::{NodeInbox, PeerEvent, Transport};
@@ -80,6 +80,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) handed: (u64, u64),
     /// When each append that the log writer has not answered was handed out.
     pub(super) log_outstanding: std::collections::VecDeque<Instant>,
+    /// Snapshots whose files the apply task has still to read.
+    pub(super) restoring: std::collections::VecDeque<SnapshotDescriptor>,
     pub(super) snapshot_running: bool,
     pub(super) snapshot_waiters: Vec<oneshot::Sender<Result<u64, SnapshotError>>>,
     pub(super) policy: crate::snapshot::CompactionPolicy,

@@ -78,7 +78,6 @@ pub(crate) struct LogWriter<S> {
     commit_cell: Arc<AtomicU64>,
     /// The last index in the log after the batch in the making.
     last_index: u64,
-    first_batch: Option<WriteBatch>,
 }
 
 /// What the log writer starts from.
@@ -91,8 +90,6 @@ pub(crate) struct LogWriterStart<S> {
     pub(crate) last_index: u64,
     /// The newest commit index, as the loop knows it.
     pub(crate) commit_cell: Arc<AtomicU64>,
-    /// Written before any job, on a new store.
-    pub(crate) first_batch: Option<WriteBatch>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) counters: Arc<Counters>,
 }
@@ -125,18 +122,11 @@ impl<S: StableStorage> LogWriter<S> {
             commit_cell: start.commit_cell,
             last_index: start.last_index,
             written: start.written,
-            first_batch: start.first_batch,
         }
     }
 
     /// Works until the loop has gone, then writes what was held back.
     pub(crate) async fn run(mut self) {
-        if let Some(first) = self.first_batch.take()
-            && let Err(error) = self.storage.write(&first).await
-        {
-            self.events.send(LogEvent::Failed(error)).ok();
-            return;
-        }
         let mut next = None;
         loop {
             let job = match next.take() {

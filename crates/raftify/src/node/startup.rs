@@ -29,91 +29,97 @@ pub(crate) struct Opened<R> {
     pub(crate) reader: R,
     pub(crate) system: AppliedSystem,
     pub(crate) local: AddressBook,
-    /// What the log writer must make durable before anything else, on a new directory.
-    pub(crate) first_batch: Option<WriteBatch>,
     /// Whether the node campaigns at once: it is the only voter, or it was made to lead at first.
     pub(crate) campaign: bool,
 }
 
-/// Opens `storage` for the node, and claims it when it is new.
+/// Opens `storage` for the node; a new one is claimed and filled in one step.
 pub(crate) fn open<S: StableStorage>(
     storage: &mut S,
     node_id: u64,
     raft_addr: &str,
     config: &Config,
 ) -> Result<Opened<S::Reader>, BootstrapError> {
-    let identity = claim(storage, node_id, raft_addr, config)?;
+    let wanted_cluster = wanted_cluster(config)?;
+    let new = storage.identity().is_none();
+    let identity = match storage.identity() {
+        Some(found) => owned(found, node_id, wanted_cluster, config)?,
+        None => {
+            let cluster_id = first_cluster(node_id, raft_addr, wanted_cluster, config)?;
+            let (group_id, incarnation) = (0, rand::random());
+            let identity = Identity {
+                cluster_id,
+                group_id,
+                node_id,
+                incarnation,
+            };
+            storage.initialize(identity, &first_content(identity, raft_addr, config))?;
+            identity
+        }
+    };
     let reader = storage.reader();
     let state = reader.state()?;
-    let used = state.last_index > 0 || state.hard_state != HardState::default();
-    let opened = if used {
-        reopened(identity, state, reader)?
-    } else {
-        fresh(identity, state, reader, raft_addr, config)
-    };
     tracing::info!(
         node = node_id,
         cluster = format_args!("{:016x}", identity.cluster_id),
-        last_index = opened.state.last_index,
-        commit = opened.state.hard_state.commit,
-        new = !used,
+        last_index = state.last_index,
+        commit = state.hard_state.commit,
+        new,
         "store opened"
     );
-    Ok(opened)
+    opened(identity, state, reader, new)
 }
 
-fn claim<S: StableStorage>(
-    storage: &mut S,
+/// The cluster that the configuration names.
+fn wanted_cluster(config: &Config) -> Result<Option<u64>, BootstrapError> {
+    let from_peers = config.initial_peers.as_ref().and_then(Peers::cluster_id);
+    match (config.cluster_id, from_peers) {
+        (Some(set), Some(told)) if set != told => Err(BootstrapError::Config(format!(
+            "cluster_id is {set:016x}, the initial peers belong to {told:016x}"
+        ))),
+        (set, told) => Ok(set.or(told)),
+    }
+}
+
+fn owned(
+    found: Identity,
     node_id: u64,
-    raft_addr: &str,
+    wanted_cluster: Option<u64>,
     config: &Config,
 ) -> Result<Identity, BootstrapError> {
-    let from_peers = config.initial_peers.as_ref().and_then(Peers::cluster_id);
-    if let (Some(set), Some(told)) = (config.cluster_id, from_peers)
-        && set != told
-    {
-        return Err(BootstrapError::Config(format!(
-            "cluster_id is {set:016x}, the initial peers belong to {told:016x}"
-        )));
-    }
-    let wanted_cluster = config.cluster_id.or(from_peers);
-    if let Some(found) = storage.identity() {
-        let cluster_id = wanted_cluster.unwrap_or(found.cluster_id);
-        let wanted = Identity {
-            cluster_id,
-            node_id,
-            ..found
-        };
-        if wanted != found {
-            let path = config.log_dir.clone();
-            return Err(StorageError::WrongOwner {
-                path,
-                found,
-                wanted,
-            }
-            .into());
-        }
+    let cluster_id = wanted_cluster.unwrap_or(found.cluster_id);
+    let wanted = Identity {
+        cluster_id,
+        node_id,
+        ..found
+    };
+    if wanted == found {
         return Ok(found);
     }
-    let cluster_id = match (wanted_cluster, &config.initial_peers) {
-        (Some(cluster_id), _) => cluster_id,
-        (None, Some(peers)) if peers.get(node_id).is_some() => static_cluster_id(peers),
-        (None, Some(_)) => {
-            return Err(BootstrapError::Config(format!(
-                "node {node_id} at {raft_addr} is not among the initial peers, so it joins: the \
-                 cluster's id is needed (a ticket's peers carry it, or set cluster_id)"
-            )));
-        }
-        (None, None) => rand::random(),
-    };
-    let identity = Identity {
-        cluster_id,
-        group_id: 0,
-        node_id,
-        incarnation: rand::random(),
-    };
-    storage.initialize(identity)?;
-    Ok(identity)
+    Err(StorageError::WrongOwner {
+        path: config.log_dir.clone(),
+        found,
+        wanted,
+    }
+    .into())
+}
+
+/// The cluster of a new store.
+fn first_cluster(
+    node_id: u64,
+    raft_addr: &str,
+    wanted_cluster: Option<u64>,
+    config: &Config,
+) -> Result<u64, BootstrapError> {
+    match (wanted_cluster, &config.initial_peers) {
+        (Some(cluster_id), _) => Ok(cluster_id),
+        (None, None) => Ok(rand::random()),
+        (None, Some(peers)) if peers.get(node_id).is_some() => Ok(static_cluster_id(peers)),
+        (None, Some(_)) => Err(BootstrapError::Config(format!(
+            "node {node_id} at {raft_addr} is not among the initial peers, so it joins: the \
+             cluster's id is needed (a ticket's peers carry it, or set cluster_id)"
+        ))),
+    }
 }
 
 /// Static members must agree on the cluster's id without asking each other: it is drawn from
@@ -128,32 +134,38 @@ fn static_cluster_id(peers: &Peers) -> u64 {
     })
 }
 
-fn reopened<R: LogReader>(
+fn opened<R: LogReader>(
     identity: Identity,
     mut state: StoredState,
     reader: R,
+    new: bool,
 ) -> Result<Opened<R>, BootstrapError> {
+    let nothing = SystemState {
+        cluster_id: identity.cluster_id,
+        ..SystemState::default()
+    };
     let note = match &state.system {
         Some(bytes) => SystemState::decode(bytes).map_err(damaged)?,
-        None => SystemState {
-            cluster_id: identity.cluster_id,
-            ..SystemState::default()
-        },
+        None => nothing.clone(),
     };
     let system = match &state.snapshot {
         Some(snapshot) => applied_system(snapshot).map_err(BootstrapError::Core)?,
+        // A joiner that has received nothing yet.
         None => AppliedSystem {
             conf_state: ConfState::default(),
-            system: SystemState {
-                cluster_id: identity.cluster_id,
-                ..SystemState::default()
-            },
+            system: nothing,
         },
     };
     // The stored commit index may trail: what a snapshot contains was committed.
     let snapshot_index = state.snapshot.as_ref().map_or(0, |snapshot| snapshot.index);
     state.hard_state.commit = state.hard_state.commit.max(snapshot_index);
-    let campaign = only_voter(&system.conf_state, identity.node_id);
+    let own_role = system
+        .system
+        .peers
+        .get(identity.node_id)
+        .map(|peer| peer.role);
+    let campaign = only_voter(&system.conf_state, identity.node_id)
+        || (new && own_role == Some(InitialRole::Leader));
     let local = AddressBook::from_note(&note);
     Ok(Opened {
         identity,
@@ -161,7 +173,6 @@ fn reopened<R: LogReader>(
         reader,
         system,
         local,
-        first_batch: None,
         campaign,
     })
 }
@@ -170,70 +181,33 @@ fn damaged(error: crate::error::CodecError) -> BootstrapError {
     BootstrapError::Core(format!("the stored address book does not decode: {error}"))
 }
 
-fn fresh<R: LogReader>(
-    identity: Identity,
-    state: StoredState,
-    reader: R,
-    raft_addr: &str,
-    config: &Config,
-) -> Opened<R> {
-    let node_id = identity.node_id;
-    let given = config.initial_peers.clone().unwrap_or_default();
+/// What a new store holds: for a member of a new cluster a snapshot of nothing but the
+/// configuration, for a joiner the addresses of its ticket.
+fn first_content(identity: Identity, raft_addr: &str, config: &Config) -> WriteBatch {
     let mut system = SystemState {
         cluster_id: identity.cluster_id,
         ..SystemState::default()
     };
-    let mut local = AddressBook::default();
-    let joins = !given.is_empty() && given.get(node_id).is_none();
-    if joins {
+    let given = config.initial_peers.clone().unwrap_or_default();
+    if !given.is_empty() && given.get(identity.node_id).is_none() {
+        let mut local = AddressBook::default();
         for (id, peer) in given.iter() {
             local.add(id, &peer.addr);
         }
-        let note = local.note(&system);
-        let batch = WriteBatch {
-            system: Some(note.encode().into()),
+        let note = local.note(&system).encode().into();
+        return WriteBatch {
+            system: Some(note),
             ..WriteBatch::default()
-        };
-        let system = AppliedSystem {
-            conf_state: ConfState::default(),
-            system,
-        };
-        let first_batch = Some(batch);
-        return Opened {
-            identity,
-            state,
-            reader,
-            system,
-            local,
-            first_batch,
-            campaign: false,
         };
     }
     system.peers = given;
     if system.peers.is_empty() {
         system
             .peers
-            .insert(node_id, Peer::new(raft_addr, InitialRole::Leader));
+            .insert(identity.node_id, Peer::new(raft_addr, InitialRole::Leader));
     }
-    system.last_id = system.peers.ids().max().unwrap_or(node_id);
-    let conf_state = genesis_conf(&system.peers);
-    let leads = system
-        .peers
-        .get(node_id)
-        .is_some_and(|peer| peer.role == InitialRole::Leader);
-    let campaign = leads || only_voter(&conf_state, node_id);
-    // The configuration now names everybody's part; the wish to lead was for this start only.
-    let system = AppliedSystem { conf_state, system };
-    let (state, batch) = genesis(&system);
-    Opened {
-        identity,
-        state,
-        reader,
-        system,
-        local,
-        first_batch: Some(batch),
-        campaign,
-    }
+    system.last_id = system.peers.ids().max().unwrap_or(identity.node_id);
+    genesis(&system)
 }
 
 fn genesis_conf(peers: &Peers) -> ConfState {
@@ -251,35 +225,25 @@ fn genesis_conf(peers: &Peers) -> ConfState {
     }
 }
 
-/// The first content of a new member's store: a snapshot of nothing but the configuration.
-fn genesis(system: &AppliedSystem) -> (StoredState, WriteBatch) {
+/// The snapshot with which a cluster begins.
+fn genesis(system: &SystemState) -> WriteBatch {
     let descriptor = SnapshotDescriptor {
         index: GENESIS_INDEX,
         term: GENESIS_TERM,
-        conf_state: Some(system.conf_state.clone()),
-        system: system.system.encode().into(),
+        conf_state: Some(genesis_conf(&system.peers)),
+        system: system.encode().into(),
         ..SnapshotDescriptor::default()
     };
-    let hard_state = HardState {
-        term: GENESIS_TERM,
-        vote: 0,
-        commit: GENESIS_INDEX,
-    };
-    let batch = WriteBatch {
-        install: Some(descriptor.clone()),
-        hard_state: Some(hard_state),
+    WriteBatch {
+        hard_state: Some(HardState {
+            term: GENESIS_TERM,
+            vote: 0,
+            commit: GENESIS_INDEX,
+        }),
         system: Some(descriptor.system.clone()),
+        install: Some(descriptor),
         ..WriteBatch::default()
-    };
-    let state = StoredState {
-        hard_state,
-        start_index: GENESIS_INDEX,
-        start_term: GENESIS_TERM,
-        last_index: GENESIS_INDEX,
-        system: Some(descriptor.system.clone()),
-        snapshot: Some(descriptor),
-    };
-    (state, batch)
+    }
 }
 
 fn only_voter(conf: &ConfState, id: u64) -> bool {

@@ -119,14 +119,20 @@ impl StableStorage for MemoryStorage {
         self.reader.lock().identity
     }
 
-    fn initialize(&mut self, identity: Identity) -> Result<(), StorageError> {
-        match *self.reader.lock().identity.get_or_insert(identity) {
-            found if found == identity => Ok(()),
-            found => Err(StorageError::WrongOwner {
+    fn initialize(&mut self, identity: Identity, first: &WriteBatch) -> Result<(), StorageError> {
+        let found = self.reader.lock().identity;
+        match found {
+            Some(found) if found == identity => Ok(()),
+            Some(found) => Err(StorageError::WrongOwner {
                 path: place(),
                 found,
                 wanted: identity,
             }),
+            None => {
+                self.try_write(first)?;
+                self.reader.lock().identity = Some(identity);
+                Ok(())
+            }
         }
     }
 

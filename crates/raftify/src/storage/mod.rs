@@ -192,11 +192,14 @@ pub trait StableStorage: Send + 'static {
     /// Whose store this is; `None` for a new one.
     fn identity(&self) -> Option<Identity>;
 
-    /// Makes a new store the property of `identity`, durably.
+    /// Makes a new store the property of `identity` and gives it its first content, atomically and
+    /// durably: after a crash the store is either new or complete. Does nothing when it belongs to
+    /// `identity` already.
     ///
     /// # Errors
-    /// [`StorageError::WrongOwner`] when it has another owner already.
-    fn initialize(&mut self, identity: Identity) -> Result<(), StorageError>;
+    /// [`StorageError::WrongOwner`] when it has another owner already; else as
+    /// [`write`](Self::write).
+    fn initialize(&mut self, identity: Identity, first: &WriteBatch) -> Result<(), StorageError>;
 
     /// A reader of this store.
     fn reader(&self) -> Self::Reader;

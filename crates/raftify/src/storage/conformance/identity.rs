@@ -1,6 +1,6 @@
 //! Rules about whose store it is.
 
-use super::super::{Identity, StableStorage as _, StorageError};
+use super::super::{Identity, LogReader as _, StableStorage as _, StorageError, WriteBatch};
 use super::support::{self, ensure};
 use super::{Disk, Verdict};
 
@@ -13,11 +13,15 @@ const OWNER: Identity = Identity {
 
 pub(super) async fn owner_is_for_good<D: Disk>(disk: &mut D) -> Verdict {
     let mut storage = support::open(disk)?;
+    let first = WriteBatch {
+        system: Some(bytes::Bytes::from_static(b"first content")),
+        ..WriteBatch::default()
+    };
     for moment in ["first", "again", "opened again"] {
-        let answer = storage.initialize(OWNER);
+        let answer = storage.initialize(OWNER, &first);
         ensure!(answer.is_ok(), "{moment}: its owner got {answer:?}");
         for other in others() {
-            let answer = storage.initialize(other);
+            let answer = storage.initialize(other, &WriteBatch::default());
             ensure!(
                 matches!(
                     &answer,
@@ -31,6 +35,11 @@ pub(super) async fn owner_is_for_good<D: Disk>(disk: &mut D) -> Verdict {
         ensure!(
             identity == Some(OWNER),
             "{moment}: it belongs to {identity:?}"
+        );
+        let content = storage.reader().state().map(|state| state.system);
+        ensure!(
+            matches!(&content, Ok(system) if *system == first.system),
+            "{moment}: its first content is {content:?}"
         );
         if moment != "first" {
             drop(storage);

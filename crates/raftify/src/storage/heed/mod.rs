@@ -138,7 +138,7 @@ impl StableStorage for HeedStorage {
         self.identity
     }
 
-    fn initialize(&mut self, identity: Identity) -> Result<(), StorageError> {
+    fn initialize(&mut self, identity: Identity, first: &WriteBatch) -> Result<(), StorageError> {
         self.shared.check_poison()?;
         match self.identity {
             Some(found) if found == identity => return Ok(()),
@@ -151,11 +151,14 @@ impl StableStorage for HeedStorage {
             }
             None => {}
         }
-        let scratch = &mut self.scratch;
-        write::commit(&self.shared, 0, |txn| {
-            txn.put(Record::Owner, &Owner::from(identity), scratch)
+        let plan = self.bounds().plan(first)?;
+        let (log, scratch) = (self.log, &mut self.scratch);
+        self.log = write::commit(&self.shared, write::bytes_needed(first), |txn| {
+            txn.put(Record::Owner, &Owner::from(identity), scratch)?;
+            txn.apply(first, &plan, log, scratch)
         })
         .inspect_err(|error| self.shared.poison(error))?;
+        self.snapshot_index = plan.bounds.snapshot_index;
         self.identity = Some(identity);
         Ok(())
     }
