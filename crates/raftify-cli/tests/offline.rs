@@ -39,7 +39,7 @@ fn json(arguments: &[&str], dir: &Path) -> Value {
 /// A store with `count` entries, open as a node has it.
 fn store(dir: &Path, count: u64) -> HeedStorage {
     let mut store = HeedStorage::open(dir.join("node"), HeedOptions::default()).unwrap();
-    store.initialize(IDENTITY).unwrap();
+    store.initialize(IDENTITY, &WriteBatch::default()).unwrap();
     let entries = (1..=count)
         .map(|index| Entry {
             index,
