@@ -1,2 +1,74 @@
-//! Benchmarks of raftify.
-fn main() {}
+//! Benchmarks of raftify: one command measures the disk, gRPC and clusters of three nodes on this
+//! machine, and prints a table.
+//!
+//! `cargo run --release -p raftify-benchmarks -- --help`
+
+mod allocations;
+mod args;
+mod channels;
+mod clients;
+mod cluster;
+mod disk;
+mod echo;
+mod figures;
+mod load;
+mod machine;
+mod report;
+mod row;
+mod suite;
+mod table;
+mod usage;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Role, Settings};
+use crate::row::Group;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let args = Args::parse();
+    let outcome = match args.role {
+        Some(Role::Node(node)) => cluster::node_process::run(node).await,
+        None => measure(&args).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(args: &Args) -> Result<(), String> {
+    let settings = Settings::from_args(args);
+    if args.list {
+        let rows = Group::ALL.into_iter().flat_map(Group::rows);
+        rows.map(|row| row.name())
+            .filter(|name| settings.wants(name))
+            .for_each(|name| println!("{name}"));
+        return Ok(());
+    }
+    let facts = machine::facts(&settings.dir);
+    let results = suite::run(&settings).await?;
+    let table = report::markdown(&facts, &settings, &results);
+    if let Some(path) = &args.markdown {
+        save(path, &table)?;
+    }
+    if let Some(path) = &args.json {
+        save(path, &report::json(&facts, &settings, &results)?)?;
+    }
+    println!("{table}");
+    Ok(())
+}
+
+fn save(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,104 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Measures raftify on this machine and prints a Markdown table.
+#[derive(Debug, Parser)]
+#[command(name = "raftify-benchmarks", version)]
+pub(crate) struct Args {
+    /// Short rows, measured once: shows that everything works, not how fast it is.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Measure only rows whose name contains one of these, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) rows: Vec<String>,
+    /// Print the names of the rows and measure nothing.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Write everything measured into this file as JSON.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+    /// Write the table into this file too.
+    #[arg(long)]
+    pub(crate) markdown: Option<PathBuf>,
+    /// The directory of the logs and of the disk's own figures: names the disk that is measured.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// How often every row is measured, in turn; the median is printed.
+    #[arg(long)]
+    pub(crate) repeats: Option<usize>,
+    /// How long one row is measured, in seconds.
+    #[arg(long)]
+    pub(crate) seconds: Option<f64>,
+    /// How long the load runs before that, in seconds.
+    #[arg(long)]
+    pub(crate) warm_up_seconds: Option<f64>,
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+}
+
+/// What this process is, when it is not the one that measures.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// One node of a cluster of processes, told what to do through its standard input.
+    #[command(hide = true)]
+    Node(NodeArgs),
+}
+
+/// The settings of a node process.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NodeArgs {
+    #[arg(long)]
+    pub(crate) id: u64,
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// The addresses of all nodes, in the order of their ids, which begin with 1.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) addrs: Vec<String>,
+}
+
+/// How the rows are measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) window: Window,
+    pub(crate) repeats: usize,
+    pub(crate) dir: PathBuf,
+    filter: Vec<String>,
+}
+
+/// How long a load runs unmeasured and measured.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Window {
+    pub(crate) warm_up: Duration,
+    pub(crate) measured: Duration,
+}
+
+impl Settings {
+    pub(crate) fn from_args(args: &Args) -> Self {
+        let (warm_up, measured, repeats) = if args.quick {
+            (0.2, 0.5, 1)
+        } else {
+            (0.5, 3.0, 3)
+        };
+        let seconds = |given: Option<f64>, usual: f64| {
+            Duration::try_from_secs_f64(given.unwrap_or(usual)).unwrap_or_default()
+        };
+        Self {
+            window: Window {
+                warm_up: seconds(args.warm_up_seconds, warm_up),
+                measured: seconds(args.seconds, measured).max(Duration::from_millis(10)),
+            },
+            repeats: args.repeats.unwrap_or(repeats).max(1),
+            dir: args.dir.clone().unwrap_or_else(std::env::temp_dir),
+            filter: args.rows.clone(),
+        }
+    }
+
+    /// Whether a row is to be measured.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.filter.is_empty() || self.filter.iter().any(|part| name.contains(part.as_str()))
+    }
+}

@@ -1,0 +1,126 @@
+//! What one measurement says, and the median of several.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// The unit in which latencies are kept: fine enough for the fastest row, and four bytes a time.
+const UNIT: Duration = Duration::from_nanos(100);
+
+/// The figures of one row, measured once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    pub(crate) operations: u64,
+    pub(crate) failed: u64,
+    /// The first failure's text.
+    pub(crate) failure: Option<String>,
+    pub(crate) per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
+    pub(crate) cpu_us_per_operation: f64,
+    /// Of this process; 0 when they are not counted.
+    pub(crate) allocations_per_operation: f64,
+}
+
+/// The outcomes of one caller.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    latencies: Vec<u32>,
+    failed: u64,
+    failure: Option<String>,
+}
+
+/// The time that is measured: what ends within counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) begins: Instant,
+    pub(crate) ends: Instant,
+}
+
+impl Outcomes {
+    /// Notes an operation that ended well.
+    pub(crate) fn succeeded(&mut self, begun: Instant, ended: Instant, span: Span) {
+        if ended >= span.begins && ended < span.ends {
+            let units = ended.duration_since(begun).as_nanos() / UNIT.as_nanos();
+            self.latencies
+                .push(u32::try_from(units).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Notes one that did not.
+    pub(crate) fn failed(&mut self, reason: String) {
+        self.failed += 1;
+        self.failure.get_or_insert(reason);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.latencies.extend(other.latencies);
+        self.failed += other.failed;
+        self.failure = self.failure.take().or(other.failure);
+    }
+
+    /// All callers' outcomes together.
+    pub(crate) fn merge(all: impl IntoIterator<Item = Self>) -> Self {
+        let mut sum = Self::default();
+        for one in all {
+            sum.add(one);
+        }
+        sum
+    }
+
+    /// The figures, when all of it took `measured` and `used` of the machine.
+    pub(crate) fn figures(self, measured: Duration, used: Used) -> Result<Figures, String> {
+        let operations = self.latencies.len() as u64;
+        let mut histogram = Histogram::<u64>::new_with_bounds(1, u64::from(u32::MAX), 3)
+            .map_err(|error| error.to_string())?;
+        for latency in &self.latencies {
+            histogram.saturating_record(u64::from(*latency));
+        }
+        let percentile = |quantile: f64| {
+            let units = histogram.value_at_quantile(quantile) as f64;
+            units * UNIT.as_nanos() as f64 / 1e3
+        };
+        let each = operations.max(1) as f64;
+        Ok(Figures {
+            operations,
+            failed: self.failed,
+            failure: self.failure,
+            per_second: operations as f64 / measured.as_secs_f64(),
+            p50_us: percentile(0.5),
+            p99_us: percentile(0.99),
+            p999_us: percentile(0.999),
+            cpu_us_per_operation: used.cpu.as_secs_f64() * 1e6 / each,
+            allocations_per_operation: used.allocations as f64 / each,
+        })
+    }
+}
+
+/// What was used while it was measured.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    pub(crate) cpu: Duration,
+    pub(crate) allocations: u64,
+}
+
+/// The median of each figure over all repeats.
+pub(crate) fn median(repeats: &[Figures]) -> Option<Figures> {
+    let first = repeats.first()?;
+    let of = |pick: fn(&Figures) -> f64| {
+        let mut values: Vec<f64> = repeats.iter().map(pick).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    Some(Figures {
+        operations: first.operations,
+        failed: repeats.iter().map(|one| one.failed).sum(),
+        failure: repeats.iter().find_map(|one| one.failure.clone()),
+        per_second: of(|one| one.per_second),
+        p50_us: of(|one| one.p50_us),
+        p99_us: of(|one| one.p99_us),
+        p999_us: of(|one| one.p999_us),
+        cpu_us_per_operation: of(|one| one.cpu_us_per_operation),
+        allocations_per_operation: of(|one| one.allocations_per_operation),
+    })
+}

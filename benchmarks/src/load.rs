@@ -1,0 +1,87 @@
+//! Closed loops: each client has one operation under way and begins the next when it ends.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use crate::args::Window;
+use crate::figures::{Figures, Outcomes, Span, Used};
+use crate::usage::Meter;
+use crate::{allocations, row::Row};
+
+/// How long a client waits after a failure, so that a cluster that refuses is not beaten.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(5);
+
+/// One caller.
+pub(crate) trait Client: Send + 'static {
+    /// One operation, or why it failed.
+    fn operate(&mut self) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// Measures `clients` that all work at once.
+pub(crate) async fn closed_loop<C: Client>(
+    clients: Vec<C>,
+    window: Window,
+    meter: &Meter,
+) -> Result<Figures, String> {
+    let span = span(window);
+    let tasks: Vec<_> = clients
+        .into_iter()
+        .map(|client| tokio::spawn(work(client, span)))
+        .collect();
+    let used = use_within(span, meter).await;
+    let mut outcomes = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        outcomes.push(task.await.map_err(|error| error.to_string())?);
+    }
+    Outcomes::merge(outcomes).figures(window.measured, used)
+}
+
+/// The measured time of a load that begins now.
+pub(crate) fn span(window: Window) -> Span {
+    let begins = Instant::now() + window.warm_up;
+    Span {
+        begins,
+        ends: begins + window.measured,
+    }
+}
+
+/// Waits until the measured time is over; says what was used within it.
+pub(crate) async fn use_within(span: Span, meter: &Meter) -> Used {
+    tokio::time::sleep_until(span.begins.into()).await;
+    let (cpu, counted) = (meter.cpu(), allocations::count());
+    tokio::time::sleep_until(span.ends.into()).await;
+    Used {
+        cpu: meter.cpu().saturating_sub(cpu),
+        allocations: allocations::count() - counted,
+    }
+}
+
+async fn work<C: Client>(mut client: C, span: Span) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    let mut begun = Instant::now();
+    while begun < span.ends {
+        let result = client.operate().await;
+        let ended = Instant::now();
+        match result {
+            Ok(()) => outcomes.succeeded(begun, ended, span),
+            Err(reason) => {
+                outcomes.failed(reason);
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+        begun = ended;
+    }
+    outcomes
+}
+
+/// Says on standard error what is being measured.
+pub(crate) fn announce(row: &Row, figures: &Figures) {
+    let name = row.name();
+    eprintln!(
+        "{name:44} {:>12.0}/s  p50 {:>9.1} us",
+        figures.per_second, figures.p50_us
+    );
+    if let Some(failure) = &figures.failure {
+        eprintln!("  {} failed, the first: {failure}", figures.failed);
+    }
+}

@@ -1,0 +1,148 @@
+//! The results as a Markdown table and as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::args::Settings;
+use crate::figures::{self, Figures};
+use crate::row::{Group, Row};
+use crate::suite::Results;
+
+/// The whole report in Markdown.
+pub(crate) fn markdown(
+    facts: &[(&'static str, String)],
+    settings: &Settings,
+    results: &Results,
+) -> String {
+    let mut text = String::from("# raftify: benchmarks\n\n");
+    for (name, value) in facts {
+        writeln!(text, "- {name}: {value}").ok();
+    }
+    writeln!(
+        text,
+        "- each row: {:?} after a warm-up of {:?}; median of {} repeats, all rows in turn",
+        settings.window.measured, settings.window.warm_up, settings.repeats
+    )
+    .ok();
+    text.push_str(
+        "- closed loop: each client has one operation under way; clients run on the same machine \
+         as all nodes\n- CPU: of all processes together, clients included\n",
+    );
+    for group in Group::ALL {
+        table(&mut text, group, results);
+    }
+    text
+}
+
+fn table(text: &mut String, group: Group, results: &Results) {
+    let rows: Vec<_> = group
+        .rows()
+        .into_iter()
+        .filter(|row| results.contains_key(row))
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    writeln!(text, "\n## {}\n", group.title()).ok();
+    text.push_str("| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each |");
+    let counted = cfg!(feature = "count-allocations");
+    text.push_str(if counted {
+        " allocations each |\n"
+    } else {
+        "\n"
+    });
+    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|");
+    text.push_str(if counted { "--:|\n" } else { "\n" });
+    for row in rows {
+        if let Some(figures) = results.get(&row).and_then(|all| figures::median(all)) {
+            line(text, &row, &figures, counted);
+        }
+    }
+}
+
+fn line(text: &mut String, row: &Row, figures: &Figures, counted: bool) {
+    let failed = match figures.failed {
+        0 => String::new(),
+        failed => format!(" ({failed} failed)"),
+    };
+    write!(
+        text,
+        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} |",
+        row.way.title(),
+        row.clients,
+        row.bytes,
+        thousands(figures.per_second),
+        time(figures.p50_us),
+        time(figures.p99_us),
+        time(figures.p999_us),
+        time(figures.cpu_us_per_operation),
+    )
+    .ok();
+    if counted {
+        write!(text, " {:.1} |", figures.allocations_per_operation).ok();
+    }
+    text.push('\n');
+}
+
+/// A number with commas.
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Microseconds in the unit that suits them.
+fn time(us: f64) -> String {
+    if us < 1000.0 {
+        format!("{us:.1} µs")
+    } else {
+        format!("{:.2} ms", us / 1e3)
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    machine: Vec<String>,
+    measured_seconds: f64,
+    rows: Vec<Measured<'a>>,
+}
+
+#[derive(Serialize)]
+struct Measured<'a> {
+    name: String,
+    row: &'a Row,
+    median: Option<Figures>,
+    repeats: &'a [Figures],
+}
+
+/// Everything measured, as JSON.
+pub(crate) fn json(
+    facts: &[(&'static str, String)],
+    settings: &Settings,
+    results: &Results,
+) -> Result<String, String> {
+    let document = Document {
+        machine: facts
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect(),
+        measured_seconds: settings.window.measured.as_secs_f64(),
+        rows: results
+            .iter()
+            .map(|(row, repeats)| Measured {
+                name: row.name(),
+                row,
+                median: figures::median(repeats),
+                repeats,
+            })
+            .collect(),
+    };
+    serde_json::to_string_pretty(&document).map_err(|error| error.to_string())
+}

@@ -1,0 +1,186 @@
+//! The rows of the table: what is measured, and how it is called.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the nodes are and what keeps their logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Group {
+    /// The disk alone.
+    Disk,
+    /// tonic alone, over loopback.
+    Echo,
+    /// Three nodes in one process: LMDB with a sync for every batch, gRPC over loopback.
+    OneProcess,
+    /// Three node processes: LMDB with a sync for every batch, gRPC over loopback.
+    ThreeProcesses,
+    /// Three nodes in one process, logs in memory, no wire: not durable.
+    Memory,
+}
+
+/// What one operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// A write of 4 KiB into a file that has its size already, and its sync.
+    Preallocated,
+    /// A write of 4 KiB at the end of a file, and its sync.
+    Growing,
+    /// One unary request.
+    Unary,
+    /// One message on a bidirectional stream; clients are messages in flight.
+    Stream,
+    /// `RaftNode::propose` in the leader's process.
+    Propose,
+    /// `Propose` of the service, to the leader.
+    UnaryPropose,
+    /// `ProposeStream` of the service, to the leader; clients are proposals in flight.
+    StreamPropose,
+    /// A linearizable `RaftNode::query` in the leader's process.
+    Read,
+    /// A linearizable `Query` of the service, to the leader.
+    UnaryRead,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) group: Group,
+    pub(crate) way: Way,
+    pub(crate) clients: usize,
+    /// The size of an entry or message; of what is written at once.
+    pub(crate) bytes: usize,
+}
+
+/// Callers at a time.
+const CLIENTS: [usize; 3] = [1, 64, 256];
+/// Bytes of an entry.
+const SIZES: [usize; 2] = [64, 1024];
+/// Where more callers than usual show something.
+const MANY: usize = 1024;
+
+impl Group {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Disk,
+        Self::Echo,
+        Self::OneProcess,
+        Self::ThreeProcesses,
+        Self::Memory,
+    ];
+
+    /// The heading over its rows.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Disk => "The disk alone",
+            Self::Echo => "gRPC alone (tonic, loopback, both ends in one process)",
+            Self::OneProcess => {
+                "Three nodes in one process (LMDB, a sync for every batch on every node, gRPC over \
+                 loopback)"
+            }
+            Self::ThreeProcesses => {
+                "Three node processes (LMDB, a sync for every batch on every node, gRPC over \
+                 loopback)"
+            }
+            Self::Memory => {
+                "Three nodes in one process, logs in memory, no wire: NOT durable, shows the cost \
+                 of the node itself"
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Echo => "echo",
+            Self::OneProcess => "one-process",
+            Self::ThreeProcesses => "three-processes",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// Its rows, in the order in which they are measured.
+    pub(crate) fn rows(self) -> Vec<Row> {
+        match self {
+            Self::Disk => vec![
+                self.row(Way::Preallocated, 1, 4096),
+                self.row(Way::Growing, 1, 4096),
+            ],
+            Self::Echo => self.each(&[Way::Unary, Way::Stream], &CLIENTS, &[64]),
+            Self::OneProcess | Self::ThreeProcesses => self.durable_rows(),
+            Self::Memory => {
+                let mut rows = self.each(&[Way::Propose], &CLIENTS, &[64]);
+                rows.push(self.row(Way::Propose, MANY, 64));
+                rows.extend(self.each(&[Way::Read], &CLIENTS, &[64]));
+                rows
+            }
+        }
+    }
+
+    fn durable_rows(self) -> Vec<Row> {
+        let proposals = [Way::Propose, Way::UnaryPropose, Way::StreamPropose];
+        let mut rows = self.each(&proposals, &CLIENTS, &SIZES);
+        rows.push(self.row(Way::StreamPropose, MANY, 64));
+        rows.extend(self.each(&[Way::Read, Way::UnaryRead], &CLIENTS, &[64]));
+        rows
+    }
+
+    fn each(self, ways: &[Way], clients: &[usize], sizes: &[usize]) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for way in ways {
+            for bytes in sizes {
+                rows.extend(
+                    clients
+                        .iter()
+                        .map(|clients| self.row(*way, *clients, *bytes)),
+                );
+            }
+        }
+        rows
+    }
+
+    fn row(self, way: Way, clients: usize, bytes: usize) -> Row {
+        Row {
+            group: self,
+            way,
+            clients,
+            bytes,
+        }
+    }
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Preallocated => "preallocated",
+            Self::Growing => "growing",
+            Self::Unary => "unary",
+            Self::Stream => "stream",
+            Self::Propose => "propose",
+            Self::UnaryPropose => "unary-propose",
+            Self::StreamPropose => "stream-propose",
+            Self::Read => "read",
+            Self::UnaryRead => "unary-read",
+        }
+    }
+
+    /// What one operation is, for the table.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Preallocated => "write and fdatasync, preallocated file",
+            Self::Growing => "write and fdatasync, growing file",
+            Self::Unary => "unary echo",
+            Self::Stream => "echo on one stream",
+            Self::Propose => "propose, in process",
+            Self::UnaryPropose => "propose, unary gRPC",
+            Self::StreamPropose => "propose, one gRPC stream",
+            Self::Read => "linearizable read, in process",
+            Self::UnaryRead => "linearizable read, unary gRPC",
+        }
+    }
+}
+
+impl Row {
+    /// Its name on the command line and in JSON.
+    pub(crate) fn name(&self) -> String {
+        let (group, way) = (self.group.name(), self.way.name());
+        format!("{group}/{way}/{}x{}", self.clients, self.bytes)
+    }
+}

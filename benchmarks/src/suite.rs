@@ -1,0 +1,126 @@
+//! All rows, in turn and again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::args::Settings;
+use crate::cluster::memory::MemoryCluster;
+use crate::cluster::one_process::OneProcess;
+use crate::cluster::processes::Processes;
+use crate::figures::Figures;
+use crate::row::{Group, Row, Way};
+use crate::usage::Meter;
+use crate::{clients, disk, echo, load};
+
+/// What was measured, by row, once for each repeat.
+pub(crate) type Results = BTreeMap<Row, Vec<Figures>>;
+
+/// Measures every row that is wanted. A repeat goes through all of them with new clusters before
+/// the next begins, so that what disturbs the machine for a while disturbs no row alone.
+pub(crate) async fn run(settings: &Settings) -> Result<Results, String> {
+    let mut results = Results::new();
+    for repeat in 1..=settings.repeats {
+        eprintln!("repeat {repeat} of {}", settings.repeats);
+        for group in Group::ALL {
+            let rows: Vec<Row> = group
+                .rows()
+                .into_iter()
+                .filter(|row| settings.wants(&row.name()))
+                .collect();
+            if !rows.is_empty() {
+                measure_group(group, &rows, settings, &mut results).await?;
+            }
+        }
+    }
+    Ok(results)
+}
+
+async fn measure_group(
+    group: Group,
+    rows: &[Row],
+    settings: &Settings,
+    results: &mut Results,
+) -> Result<(), String> {
+    let dir = tempfile::Builder::new()
+        .prefix("raftify-benchmarks-")
+        .tempdir_in(&settings.dir)
+        .map_err(|error| format!("{}: {error}", settings.dir.display()))?;
+    let mut note = |row: &Row, figures: Figures| {
+        load::announce(row, &figures);
+        results.entry(*row).or_default().push(figures);
+    };
+    match group {
+        Group::Disk => {
+            for row in rows {
+                note(row, disk::measure(row, dir.path(), settings.window)?);
+            }
+        }
+        Group::Echo => {
+            for row in rows {
+                note(row, echo::measure(row, settings.window).await?);
+            }
+        }
+        Group::Memory => {
+            let cluster = MemoryCluster::start(dir.path()).await?;
+            for row in rows {
+                let leader = cluster.leader()?;
+                let meter = Meter::default();
+                note(
+                    row,
+                    clients::in_process(leader, row, settings.window, &meter).await?,
+                );
+            }
+            cluster.stop().await;
+        }
+        Group::OneProcess => one_process(rows, settings, dir.path(), note).await?,
+        Group::ThreeProcesses => three_processes(rows, settings, dir.path(), note).await?,
+    }
+    Ok(())
+}
+
+async fn one_process(
+    rows: &[Row],
+    settings: &Settings,
+    dir: &Path,
+    mut note: impl FnMut(&Row, Figures),
+) -> Result<(), String> {
+    let cluster = OneProcess::start(dir).await?;
+    let (meter, addr) = (Meter::default(), cluster.leader_addr()?);
+    for row in rows {
+        let figures = if is_remote(row.way) {
+            clients::remote(&addr, row, settings.window, &meter).await?
+        } else {
+            clients::in_process(cluster.leader()?, row, settings.window, &meter).await?
+        };
+        note(row, figures);
+    }
+    cluster.stop().await;
+    Ok(())
+}
+
+async fn three_processes(
+    rows: &[Row],
+    settings: &Settings,
+    dir: &Path,
+    mut note: impl FnMut(&Row, Figures),
+) -> Result<(), String> {
+    let mut cluster = Processes::start(dir).await?;
+    let (meter, addr) = (cluster.meter(), cluster.leader_addr()?);
+    for row in rows {
+        let figures = if is_remote(row.way) {
+            clients::remote(&addr, row, settings.window, &meter).await?
+        } else {
+            cluster.measure(row, settings.window).await?
+        };
+        note(row, figures);
+    }
+    cluster.stop().await;
+    Ok(())
+}
+
+fn is_remote(way: Way) -> bool {
+    match way {
+        Way::UnaryPropose | Way::StreamPropose | Way::UnaryRead | Way::Unary | Way::Stream => true,
+        Way::Propose | Way::Read | Way::Preallocated | Way::Growing => false,
+    }
+}
