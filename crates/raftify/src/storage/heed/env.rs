@@ -6,6 +6,8 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 use super::super::StorageError;
+use super::check;
+use super::create::DATA_FILE;
 
 /// Read transactions that may be open at once, over all processes. A read is short, so this is
 /// far beyond what a node's tasks and tools reach.
@@ -16,7 +18,8 @@ const READERS_MAX: u32 = 512;
 pub(super) enum Access {
     /// By the node, which owns the directory. The map has so many bytes.
     Write { map_bytes: usize },
-    /// By a tool, beside the node. The map has the size that the node last gave it.
+    /// By a tool, beside the node. The map has room for what the node used up to now; when that is
+    /// outgrown, LMDB says so and the environment is opened again.
     Read,
 }
 
@@ -28,7 +31,15 @@ pub(super) struct Opened {
 
 /// Opens the environment in `dir`; makes it when there is none and access is for writing.
 pub(super) fn open(dir: &Path, access: Access) -> Result<Opened, StorageError> {
-    let env = open_env(dir, access).map_err(|error| from_heed(dir, error))?;
+    let map_bytes = match access {
+        Access::Write { map_bytes } => map_bytes,
+        // Not the size that the file tells: nothing vouches for that number.
+        Access::Read => {
+            let used_bytes = check::check_beginning(&dir.join(DATA_FILE))?;
+            round_map_bytes(used_bytes.saturating_mul(2))
+        }
+    };
+    let env = open_env(dir, access, map_bytes).map_err(|error| from_heed(dir, error))?;
     let tree = open_tree(&env, access).map_err(|error| from_heed(dir, error))?;
     tree.map(|tree| Opened { env, tree })
         .ok_or_else(|| StorageError::Damaged {
@@ -38,14 +49,14 @@ pub(super) fn open(dir: &Path, access: Access) -> Result<Opened, StorageError> {
 }
 
 #[allow(unsafe_code)]
-fn open_env(dir: &Path, access: Access) -> heed::Result<Env<WithoutTls>> {
+fn open_env(dir: &Path, access: Access, map_bytes: usize) -> heed::Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
     options.max_readers(READERS_MAX);
-    let mut flags = EnvFlags::empty();
-    match access {
-        Access::Write { map_bytes } => drop(options.map_size(map_bytes)),
-        Access::Read => flags |= EnvFlags::READ_ONLY,
-    }
+    options.map_size(map_bytes);
+    let flags = match access {
+        Access::Write { .. } => EnvFlags::empty(),
+        Access::Read => EnvFlags::READ_ONLY,
+    };
     // SAFETY: LMDB maps the file and trusts it. Three things are asked of us. (1) Nobody but LMDB
     // writes the file meanwhile: a node holds the directory's lock file (see `lock`), and what was
     // damaged before is found by `check`, which walks every page before LMDB does. (2) The file

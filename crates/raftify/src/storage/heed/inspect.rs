@@ -50,7 +50,6 @@ impl HeedStorage {
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<ReadOnlyStore, StorageError> {
         let dir = dir.as_ref();
         let file = dir.join(DATA_FILE);
-        check::check_beginning(&file)?;
         let shared = Shared::open(dir, Access::Read, None)?;
         let checked = check_beside_writer(&shared, &file)?;
         check_format(&shared)?;

@@ -95,13 +95,14 @@ impl HeedStorage {
         let shared = Shared::open(dir, access, Some(lock))?;
         shared.clear_stale_readers()?;
         check_format(&shared)?;
-        let (identity, log, snapshot) =
-            shared.read(|view| Ok((view.identity()?, view.log()?, view.snapshot()?)))?;
+        // All records are read, so that a damaged one is found before the node makes promises.
+        let (identity, log, state) =
+            shared.read(|view| Ok((view.identity()?, view.log()?, view.state()?)))?;
         Ok(Self {
             shared: Arc::new(shared),
             identity,
             log,
-            snapshot_index: snapshot.map(|snapshot| snapshot.index),
+            snapshot_index: state.snapshot.map(|snapshot| snapshot.index),
             scratch: Vec::new(),
         })
     }

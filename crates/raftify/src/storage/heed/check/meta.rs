@@ -18,6 +18,11 @@ const MAIN_TREE_FLAGS: u16 = 0;
 const META_BYTES: usize = page::HEADER_BYTES + 136;
 const TREE_BYTES: usize = 48;
 
+/// The file may be shorter than its last page tells, when the last ones are free and were never
+/// written. One transaction does that, and none is near as large as this; a number beyond it is
+/// damage, and would ask for address space that nobody has.
+const UNWRITTEN_BYTES_MAX: u64 = 1 << 30;
+
 /// Which page stands for no page.
 pub(super) const NO_PAGE: u64 = u64::MAX;
 
@@ -83,11 +88,12 @@ pub(super) fn newest([even, odd]: [Meta; 2]) -> Result<Meta, Problem> {
 fn read_one(file: &File, offset: u64, number: u64) -> Result<Meta, Problem> {
     let mut bytes = [0; META_BYTES];
     page::read_at(file, offset, &mut bytes)?;
+    let file_bytes = file.metadata()?.len();
     parse(&bytes, number)
         .ok_or_else(|| {
             Problem::Damaged(format!("page {number} is not the beginning of a database"))
         })?
-        .validated(number)
+        .validated(number, file_bytes)
 }
 
 /// `None` when it is something else.
@@ -133,16 +139,25 @@ fn parse_tree(bytes: &[u8]) -> Option<TreeHead> {
 }
 
 impl Meta {
-    fn validated(self, number: u64) -> Result<Self, Problem> {
+    /// Bytes up to the last page that was ever used.
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.last_page
+            .saturating_add(1)
+            .saturating_mul(self.page_bytes)
+    }
+
+    fn validated(self, number: u64, file_bytes: u64) -> Result<Self, Problem> {
         let page_bytes = self.page_bytes;
         if !page_bytes.is_power_of_two() || !(PAGE_BYTES_MIN..=PAGE_BYTES_MAX).contains(&page_bytes)
         {
             return damaged(format!("page {number} tells a page size of {page_bytes}"));
         }
-        let used_bytes = self.last_page.saturating_add(1).saturating_mul(page_bytes);
-        if used_bytes > self.map_bytes {
+        let used_bytes = self.used_bytes();
+        let used_bytes_max = file_bytes.saturating_add(UNWRITTEN_BYTES_MAX);
+        if used_bytes > self.map_bytes.min(used_bytes_max) {
             return damaged(format!(
-                "page {number} tells {used_bytes} used bytes of a map of {}",
+                "page {number} tells {used_bytes} used bytes of a map of {} and a file of \
+                 {file_bytes}",
                 self.map_bytes
             ));
         }

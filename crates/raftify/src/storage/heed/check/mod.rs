@@ -54,11 +54,13 @@ pub(super) fn check_newest(path: &Path) -> Result<Checked, StorageError> {
     run(path, |file| Ok(meta::newest(meta::read(file)?)?))
 }
 
-/// Checks the beginning of the file at `path`, beside its writer: enough for opening it.
-pub(super) fn check_beginning(path: &Path) -> Result<(), StorageError> {
+/// Checks the beginning of the file at `path`, beside its writer: enough for opening it. Returns
+/// how many bytes of it were ever used.
+pub(super) fn check_beginning(path: &Path) -> Result<u64, StorageError> {
     File::open(path)
         .map_err(Problem::from)
-        .and_then(|file| meta::read_beside_writer(&file).map(drop))
+        .and_then(|file| meta::read_beside_writer(&file))
+        .map(|[even, odd]| even.used_bytes().max(odd.used_bytes()))
         .map_err(|problem| to_storage_error(path, problem))
 }
 
