@@ -312,7 +312,7 @@ fn read_damaged(dir: &Path, made: &SnapshotDescriptor) -> [Result<Vec<u8>, Snaps
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 300,
+        cases: 100,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -104,8 +104,14 @@ fn this_process_is_a_writer_when_asked() {
         return;
     };
     let payload_bytes = env::var(PAYLOAD_VARIABLE).unwrap().parse().unwrap();
-    let mut storage = HeedStorage::open(&dir, OPTIONS).unwrap();
     let mut out = std::io::stdout();
+    let mut storage = match HeedStorage::open(&dir, OPTIONS) {
+        Ok(storage) => storage,
+        Err(error) => {
+            writeln!(out, "failed to open: {error:?}").unwrap();
+            std::process::exit(0);
+        }
+    };
     loop {
         let before = storage.reader().state().unwrap();
         let number = before.hard_state.term + 1;
@@ -239,10 +245,10 @@ fn tools_read_whole_batches_beside_a_writer_whose_map_grows() {
 #[test]
 fn a_full_disk_is_an_error_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut model = Model::new(1_000);
+    let mut model = Model::new(10_000);
     let mut acknowledged = 0;
     for _ in 0..2 {
-        let mut writer = Writer::start(dir.path(), 1_000, Some(300));
+        let mut writer = Writer::start(dir.path(), 10_000, Some(600));
         let failed = loop {
             let line = writer.next_line().expect("the writer ended without a word");
             match line.strip_prefix("done ") {
@@ -264,8 +270,24 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
     }
     // With room, it goes on where it was.
     let mut storage = HeedStorage::open(dir.path(), OPTIONS).unwrap();
-    let next = batch(acknowledged + 1, &storage.reader().state().unwrap(), 1_000);
+    let next = batch(acknowledged + 1, &storage.reader().state().unwrap(), 10_000);
     write(&mut storage, &next).unwrap();
     let found = contents(&storage.reader()).unwrap();
     assert_eq!(found, model.advance_to(acknowledged + 1));
+}
+
+#[test]
+fn a_disk_that_is_full_already_is_an_error_and_the_directory_is_made_later() {
+    let dir = tempfile::tempdir().unwrap();
+    for blocks in [0, 40, 70, 130] {
+        let mut writer = Writer::start(dir.path(), 10_000, Some(blocks));
+        let line = writer.next_line().expect("the writer ended without a word");
+        assert!(
+            line.starts_with("failed to open: Io") || blocks > 40,
+            "{line}"
+        );
+        writer.child.kill().unwrap();
+        writer.child.wait().unwrap();
+    }
+    HeedStorage::open(dir.path(), OPTIONS).unwrap();
 }

@@ -6,8 +6,8 @@ use heed::types::Bytes;
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 use super::super::StorageError;
-use super::check;
 use super::create::DATA_FILE;
+use super::{check, reader_table};
 
 /// Read transactions that may be open at once, over all processes. A read is short, so this is
 /// far beyond what a node's tasks and tools reach.
@@ -39,6 +39,7 @@ pub(super) fn open(dir: &Path, access: Access) -> Result<Opened, StorageError> {
             round_map_bytes(used_bytes.saturating_mul(2))
         }
     };
+    reader_table::reserve(dir, access)?;
     let env = open_env(dir, access, map_bytes).map_err(|error| from_heed(dir, error))?;
     let tree = open_tree(&env, access).map_err(|error| from_heed(dir, error))?;
     tree.map(|tree| Opened { env, tree })

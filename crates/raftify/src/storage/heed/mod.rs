@@ -8,6 +8,7 @@ mod create;
 mod env;
 mod inspect;
 mod lock;
+mod reader_table;
 mod records;
 mod shared;
 mod view;

@@ -1,5 +1,6 @@
 //! One batch in one transaction, and the map that grows for it.
 
+use std::io;
 use std::ops::Bound;
 
 use heed::{PutFlags, RwTxn};
@@ -60,9 +61,26 @@ pub(super) fn commit<T>(
             // The transaction is gone as if it had never been; each round doubles the map, and
             // ends with an error when the address space does.
             Err(Failure::MapFull) => double_map(shared)?,
-            Err(Failure::Other(error)) => return Err(error),
+            Err(Failure::Other(error)) => return Err(explain_full_disk(shared, bytes, error)),
         }
     }
+}
+
+/// LMDB calls a write that was cut short an input/output error. When there is no room, that is why,
+/// and whoever reads the error should know what to do.
+fn explain_full_disk(shared: &Shared, bytes: u64, error: StorageError) -> StorageError {
+    let StorageError::Io { path, source } = error else {
+        return error;
+    };
+    let wanted = bytes.saturating_add(SPARE_BYTES);
+    let left = fs4::available_space(shared.dir()).unwrap_or(u64::MAX);
+    let source = if source.kind() != io::ErrorKind::StorageFull && left < wanted {
+        let reason = format!("the disk is full, {left} bytes are left ({source})");
+        io::Error::new(io::ErrorKind::StorageFull, reason)
+    } else {
+        source
+    };
+    StorageError::Io { path, source }
 }
 
 /// Grows the map before it is full, so that a retry is the exception.

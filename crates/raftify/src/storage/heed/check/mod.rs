@@ -51,7 +51,7 @@ fn damaged<T>(reason: impl Into<String>) -> Result<T, Problem> {
 
 /// Checks the newest state in the file at `path`, which nobody has open for writing.
 pub(super) fn check_newest(path: &Path) -> Result<Checked, StorageError> {
-    run(path, |file| Ok(meta::newest(meta::read(file)?)?))
+    run(path, |file| meta::newest(meta::read(file)?))
 }
 
 /// Checks the beginning of the file at `path`, beside its writer: enough for opening it. Returns
