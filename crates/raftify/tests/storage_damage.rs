@@ -37,7 +37,7 @@ fn original() -> &'static Original {
             node_id: 1,
             incarnation: 1,
         };
-        storage.initialize(owner).unwrap();
+        storage.initialize(owner, &WriteBatch::default()).unwrap();
         for batch in batches() {
             storage.write(&batch).now_or_never().unwrap().unwrap();
         }

@@ -92,17 +92,24 @@ impl MemoryStorage {
         self.hung.send_replace(false);
     }
 
-    fn try_write(&self, batch: &WriteBatch) -> Result<(), StorageError> {
-        let mut disk = self.reader.lock();
-        let plan = disk.bounds().plan(batch)?;
-        if let Some(reason) = disk.failure.take() {
-            return Err(StorageError::Io {
-                path: place(),
-                source: std::io::Error::other(reason),
-            });
+    /// Calls `work` with the disk unless an earlier call failed.
+    fn unless_poisoned(
+        &self,
+        work: impl FnOnce(&mut Disk) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let mut poison = lock(&self.poison);
+        if let Some(reason) = &*poison {
+            return Err(StorageError::Poisoned(reason.clone()));
         }
-        disk.apply(batch, plan);
-        Ok(())
+        work(&mut self.reader.lock()).inspect_err(|error| {
+            let refused = matches!(
+                error,
+                StorageError::BadBatch(_) | StorageError::WrongOwner { .. }
+            );
+            if !refused {
+                *poison = Some(error.to_string());
+            }
+        })
     }
 }
 
@@ -120,8 +127,7 @@ impl StableStorage for MemoryStorage {
     }
 
     fn initialize(&mut self, identity: Identity, first: &WriteBatch) -> Result<(), StorageError> {
-        let found = self.reader.lock().identity;
-        match found {
+        self.unless_poisoned(|disk| match disk.identity {
             Some(found) if found == identity => Ok(()),
             Some(found) => Err(StorageError::WrongOwner {
                 path: place(),
@@ -129,11 +135,11 @@ impl StableStorage for MemoryStorage {
                 wanted: identity,
             }),
             None => {
-                self.try_write(first)?;
-                self.reader.lock().identity = Some(identity);
+                disk.try_write(first)?;
+                disk.identity = Some(identity);
                 Ok(())
             }
-        }
+        })
     }
 
     fn reader(&self) -> MemoryReader {
@@ -144,18 +150,7 @@ impl StableStorage for MemoryStorage {
         let mut hung = self.hung.subscribe();
         // The sender lives in `self`, so the wait ends with `release_writes` only.
         let _ = hung.wait_for(|hung| !*hung).await;
-        let mut poison = lock(&self.poison);
-        if let Some(reason) = &*poison {
-            return Err(StorageError::Poisoned(reason.clone()));
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.try_write(batch).inspect_err(|error| {
-            if !matches!(error, StorageError::BadBatch(_)) {
-                *poison = Some(error.to_string());
-            }
-        })
+        self.unless_poisoned(|disk| disk.try_write(batch))
     }
 }
 
@@ -166,6 +161,22 @@ impl Disk {
             last_index: self.state.last_index,
             snapshot_index: self.state.snapshot.as_ref().map(|snapshot| snapshot.index),
         }
+    }
+
+    fn try_write(&mut self, batch: &WriteBatch) -> Result<(), StorageError> {
+        let plan = self.bounds().plan(batch)?;
+        // An empty batch does not reach the disk, so that it meets no failure.
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if let Some(reason) = self.failure.take() {
+            return Err(StorageError::Io {
+                path: place(),
+                source: std::io::Error::other(reason),
+            });
+        }
+        self.apply(batch, plan);
+        Ok(())
     }
 
     fn entry(&self, index: u64) -> Option<&Entry> {

@@ -1,6 +1,6 @@
 //! Rules about failed writes.
 
-use super::super::{StableStorage as _, StorageError, WriteBatch};
+use super::super::{Identity, StableStorage as _, StorageError, WriteBatch};
 use super::support::{self, ensure, ensure_error};
 use super::{Disk, Verdict};
 
@@ -39,4 +39,32 @@ pub(super) async fn failed_write_poisons<D: Disk>(disk: &mut D) -> Verdict {
     );
     support::write(&mut storage, batch).await?;
     support::ensure_log(&storage, (0, 0), &after)
+}
+
+pub(super) async fn failed_claim_is_whole<D: Disk>(disk: &mut D) -> Verdict {
+    let mut storage = support::open(disk)?;
+    if !disk.fail_next_write(&mut storage) {
+        return Ok(());
+    }
+    let identity = Identity {
+        cluster_id: 1,
+        group_id: 0,
+        node_id: 2,
+        incarnation: 3,
+    };
+    let first = support::appended(support::entries(1, 3, 1));
+    let answer = storage.initialize(identity, &first);
+    ensure!(answer.is_err(), "a broken disk was claimed");
+    ensure_error!(storage.write(&first).await, StorageError::Poisoned(_));
+    drop(storage);
+    let mut storage = support::open(disk)?;
+    let last_index = support::state(&storage)?.last_index;
+    ensure!(
+        matches!((storage.identity(), last_index), (None, 0) | (Some(_), 3)),
+        "it belongs to {:?} and ends at {last_index}",
+        storage.identity()
+    );
+    let answer = storage.initialize(identity, &first);
+    ensure!(answer.is_ok(), "opened again, it got {answer:?}");
+    support::ensure_log(&storage, (0, 0), &support::entries(1, 3, 1))
 }

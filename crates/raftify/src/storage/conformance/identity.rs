@@ -49,6 +49,33 @@ pub(super) async fn owner_is_for_good<D: Disk>(disk: &mut D) -> Verdict {
     support::write(&mut storage, support::appended(support::entries(1, 1, 1))).await
 }
 
+pub(super) async fn bad_first_content_claims_nothing<D: Disk>(disk: &mut D) -> Verdict {
+    let mut storage = support::open(disk)?;
+    let first = WriteBatch {
+        hard_state: Some(support::hard_state(9, 9, 9)),
+        ..support::appended(support::entries(5, 6, 1))
+    };
+    let answer = storage.initialize(OWNER, &first);
+    ensure!(
+        matches!(answer, Err(StorageError::BadBatch(_))),
+        "a first content with a gap got {answer:?}"
+    );
+    for _ in 0..2 {
+        let identity = storage.identity();
+        ensure!(identity.is_none(), "it belongs to {identity:?}");
+        support::ensure_log(&storage, (0, 0), &[])?;
+        drop(storage);
+        storage = support::open(disk)?;
+    }
+    let fits = WriteBatch {
+        entries: support::entries(6, 7, 2),
+        ..support::installed(5, 1)
+    };
+    let answer = storage.initialize(OWNER, &fits);
+    ensure!(answer.is_ok(), "a first content that fits got {answer:?}");
+    support::ensure_log(&storage, (5, 1), &support::entries(6, 7, 2))
+}
+
 fn others() -> [Identity; 4] {
     [
         Identity {

@@ -100,6 +100,8 @@ fn rules<D: Disk>() -> Vec<(&'static str, Check<D>)> {
         "a field that a batch does not have stays as it was" => records::absent_fields_stay,
         "an empty batch does nothing" => records::empty_batch_does_nothing,
         "a store has one owner, for good" => identity::owner_is_for_good,
+        "a first content that does not fit claims nothing"
+            => identity::bad_first_content_claims_nothing,
         "entries come back as they were written" => log::entries_come_back,
         "entries are limited by bytes, but the first always comes" => log::bytes_limit_entries,
         "a range that is not held is an error that says why" => log::ranges_not_held,
@@ -122,5 +124,6 @@ fn rules<D: Disk>() -> Vec<(&'static str, Check<D>)> {
         "readers beside the writer see whole batches" => readers::readers_see_whole_batches,
         "after a failed write the store is poisoned until it is opened again"
             => failure::failed_write_poisons,
+        "a store whose first write failed is new or complete" => failure::failed_claim_is_whole,
     }
 }
