@@ -143,7 +143,7 @@ impl<R: LogReader> LogView<R> {
             .filter(|offset| *offset < self.cache.len())
     }
 
-    fn from_cache(&self, low: u64, high: u64, bytes_max: u64) -> Option<Vec<Entry>> {
+    fn cached_entries(&self, low: u64, high: u64, bytes_max: u64) -> Option<Vec<Entry>> {
         let start = self.cached_offset(low)?;
         let wanted = usize::try_from(high.checked_sub(low)?).ok()?;
         let mut size: u64 = 0;
@@ -196,7 +196,7 @@ impl<R: LogReader> Storage for LogView<R> {
         if low >= high {
             return Ok(Vec::new());
         }
-        match self.from_cache(low, high, max_bytes) {
+        match self.cached_entries(low, high, max_bytes) {
             Some(entries) => Ok(entries),
             None => self.reader.entries(low, high, max_bytes).map_err(to_core),
         }
