@@ -20,6 +20,8 @@ use raft::eraftpb::Message;
 pub use handler::{Consistency, NodeHandler, NodeStatus, PeerStatus};
 pub use inbox::{Frame, NodeInbox, Origin, Refusal, SnapshotOutcome};
 pub(crate) use inbox::{InboxReceiver, PeerEvent};
+#[doc(hidden)]
+pub use inbox::{TestEvent, TestInbox};
 
 use crate::error::{MembershipError, ProposeError};
 use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest};

@@ -150,7 +150,8 @@ impl InMemoryNetwork {
     /// Ends all faults and delivers what was held back to be reordered.
     pub fn heal(&self) {
         self.shared.faults().heal();
-        for (from, to) in self.shared.links().known() {
+        let known = self.shared.links().known();
+        for (from, to) in known {
             self.release_held(from, to);
         }
     }

@@ -1,0 +1,11 @@
+//! The network between nodes, over real sockets on the loopback and in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod client;
+mod hostile;
+mod in_memory;
+mod messages;
+mod requests;
+mod shutdown;
+mod snapshots;
+mod support;
