@@ -4,7 +4,11 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use raftify::CustomFormatter;
+use raftify::raft::formatter::set_custom_formatter;
 use tracing_subscriber::EnvFilter;
+
+use crate::state_machine::{HashStore, LogEntry};
 
 /// How long the runtime waits for its threads when the work is done or has failed.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,7 +37,9 @@ fn failed(name: &str, error: &dyn Display) -> ExitCode {
 }
 
 /// Sends logs to standard error: what `RUST_LOG` asks for, `default` when it asks for nothing.
+/// Entries are shown as keys and values.
 pub fn init_logs(default: &str) {
+    set_custom_formatter(CustomFormatter::<LogEntry, HashStore>::new());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     // A second subscriber is refused; the first one serves just as well.
     let _ = tracing_subscriber::fmt()
