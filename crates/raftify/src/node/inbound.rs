@@ -72,6 +72,17 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         Ok(())
     }
 
+    /// How long a removed node stays: long enough for the messages that tell the others. One that
+    /// led stays for an election, since its answers to votes tell what its last messages may have
+    /// failed to.
+    fn farewell(&self) -> Duration {
+        if self.view.borrow().is_leader {
+            self.config.election_timeout * 2
+        } else {
+            self.config.heartbeat_interval * 2
+        }
+    }
+
     /// A first contact: made durable before its messages are taken.
     fn on_met(&mut self, id: u64, incarnation: u64) -> Result<(), Fatal> {
         let in_log = self
@@ -141,8 +152,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         }
         let removed = before.get(own_id).is_some() && system.system.peers.get(own_id).is_none();
         if removed && self.leaves_at.is_none() {
-            // Long enough for the messages that tell the others.
-            self.leaves_at = Some(Instant::now() + self.config.heartbeat_interval * 2);
+            self.leaves_at = Some(Instant::now() + self.farewell());
         } else if !removed && changed.iter().any(|peer| peer.id == own_id) {
             self.leaves_at = None;
         }
