@@ -13,6 +13,9 @@ use raft::{GetEntriesContext, RaftState, Storage, StorageError as CoreError};
 use crate::snapshot::SnapshotDescriptor;
 use crate::storage::{LogReader, StorageError, StoredState};
 
+/// What the smallest entry takes in a message: its term and its index.
+const ENTRY_BYTES_MIN: u64 = 4;
+
 /// What an entry costs beside its payload.
 const ENTRY_OVERHEAD_BYTES: u64 = 96;
 
@@ -157,6 +160,25 @@ impl<R: LogReader> LogView<R> {
         }
         Some(entries)
     }
+
+    /// The store counts payload alone. Of tiny entries it would give so many that no message
+    /// holds them, and the loop would stand still while it reads; so the range is cut first, and
+    /// what came is cut to what a message counts.
+    fn from_store(&self, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, CoreError> {
+        let entries_max = (bytes_max / ENTRY_BYTES_MIN).max(1);
+        let high = high.min(low.saturating_add(entries_max));
+        let mut entries = self.reader.entries(low, high, bytes_max).map_err(to_core)?;
+        let mut size: u64 = 0;
+        let fitting = entries
+            .iter()
+            .take_while(|entry| {
+                size = size.saturating_add(raft_entry_bytes(entry));
+                size <= bytes_max
+            })
+            .count();
+        entries.truncate(fitting.max(1));
+        Ok(entries)
+    }
 }
 
 fn cost_bytes(entry: &Entry) -> u64 {
@@ -198,7 +220,7 @@ impl<R: LogReader> Storage for LogView<R> {
         }
         match self.cached_entries(low, high, max_bytes) {
             Some(entries) => Ok(entries),
-            None => self.reader.entries(low, high, max_bytes).map_err(to_core),
+            None => self.from_store(low, high, max_bytes),
         }
     }
 
@@ -266,5 +288,58 @@ fn to_core(error: StorageError) -> CoreError {
         StorageError::Compacted { .. } => CoreError::Compacted,
         StorageError::Unavailable { .. } => CoreError::Unavailable,
         other => CoreError::Other(Box::new(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft::eraftpb::ConfState;
+
+    use super::*;
+    use crate::storage::{MemoryStorage, StableStorage, WriteBatch};
+
+    async fn view_of(payloads: &[usize], cache_bytes_max: u64) -> LogView<impl LogReader> {
+        let entries = (1..)
+            .zip(payloads)
+            .map(|(index, payload)| Entry {
+                index,
+                term: 1,
+                data: vec![0; *payload].into(),
+                ..Entry::default()
+            })
+            .collect();
+        let mut storage = MemoryStorage::new();
+        let batch = WriteBatch {
+            entries,
+            ..WriteBatch::default()
+        };
+        storage.write(&batch).await.unwrap();
+        let reader = storage.reader();
+        let state = reader.state().unwrap();
+        LogView::new(reader, state, cache_bytes_max)
+    }
+
+    fn read(view: &LogView<impl LogReader>, low: u64, high: u64, bytes_max: u64) -> Vec<u64> {
+        let context = GetEntriesContext::SendAppend { to: 2 };
+        let entries = view.entries(low, high, bytes_max, context).unwrap();
+        entries.iter().map(|entry| entry.index).collect()
+    }
+
+    #[tokio::test]
+    async fn tiny_entries_from_the_store_fill_a_message_and_no_more() {
+        let view = view_of(&[0; 1000], 0).await;
+        let read = read(&view, 1, 1001, 100);
+        let entries: Vec<Entry> = view.reader.entries(1, 1001, u64::MAX).unwrap();
+        let bytes: u64 = entries[..read.len()].iter().map(raft_entry_bytes).sum();
+        assert!(bytes <= 100, "{} entries have {bytes} bytes", read.len());
+        assert!(read.len() >= 20, "{} entries", read.len());
+    }
+
+    #[tokio::test]
+    async fn the_first_entry_is_read_however_large_it_is() {
+        let view = view_of(&[500, 500], 0).await;
+        assert_eq!(read(&view, 1, 3, 0), [1]);
+        assert_eq!(read(&view, 1, 3, 100), [1]);
+        assert_eq!(read(&view, 1, 3, 1_100), [1, 2]);
     }
 }

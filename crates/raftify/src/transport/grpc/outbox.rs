@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::Stream;
+use prost::Message as _;
 use raft::eraftpb::Message;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -85,7 +86,7 @@ impl Outbox {
         let mut dropped = false;
         for message in messages {
             let size = message_bytes(&message);
-            if self.has_room(&mut state, size) {
+            if self.has_room(&mut state, &message, size) {
                 state.bytes += size;
                 state.messages.push_back((message, size));
             } else {
@@ -117,8 +118,11 @@ impl Outbox {
     }
 
     /// While nobody reads, the oldest message goes for the newest; else the newest is not taken.
-    fn has_room(&self, state: &mut State, size: u64) -> bool {
-        if size > self.limits.message_bytes_max {
+    fn has_room(&self, state: &mut State, message: &Message, size: u64) -> bool {
+        // The estimate is from above; a message that is dropped for its size is dropped each time.
+        if size > self.limits.message_bytes_max
+            && message.encoded_len() as u64 > self.limits.message_bytes_max
+        {
             return false;
         }
         if state.reader == 0 {
