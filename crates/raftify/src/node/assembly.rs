@@ -185,6 +185,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 rand::random(),
                 config.ticks(config.heartbeat_interval).saturating_mul(3),
             ),
+            lease_in_doubt: false,
             clock: Ticker::new(config.tick_interval, ticks_made_up(&config)),
             policy: CompactionPolicy::from_config(&config),
             config,

@@ -20,6 +20,8 @@ pub(crate) struct Due {
     /// How far the look came late: more than an interval when the loop, or the whole process, was
     /// held up.
     pub(crate) late: Duration,
+    /// Whether more was missed than the cap lets through: ticks then no longer measure time.
+    pub(crate) capped: bool,
 }
 
 impl Ticker {
@@ -55,6 +57,7 @@ impl Ticker {
             return Due {
                 ticks: 0,
                 late: Duration::ZERO,
+                capped: false,
             };
         }
         let late = now - self.next;
@@ -68,7 +71,13 @@ impl Ticker {
         Due {
             ticks: ticks.min(self.ticks_max),
             late,
+            capped: ticks > self.ticks_max,
         }
+    }
+
+    /// Whether a tick is due that nobody has taken: what was decided by ticks is then in doubt.
+    pub(crate) fn is_overdue(&self) -> bool {
+        Instant::now() >= self.next
     }
 }
 
@@ -82,11 +91,13 @@ mod tests {
         let mut ticker = Ticker::new(interval, 10);
         assert_eq!(ticker.due().ticks, 0);
         tokio::time::advance(Duration::from_millis(350)).await;
+        assert!(ticker.is_overdue());
         assert_eq!(ticker.due().ticks, 3);
+        assert!(!ticker.is_overdue());
         assert_eq!(ticker.due().ticks, 0);
         tokio::time::advance(Duration::from_secs(60)).await;
         let due = ticker.due();
-        assert_eq!(due.ticks, 10);
+        assert_eq!((due.ticks, due.capped), (10, true));
         assert!(due.late > Duration::from_secs(59));
         ticker.wait().await;
         assert_eq!(ticker.due().ticks, 1);

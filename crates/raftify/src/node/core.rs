@@ -68,6 +68,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) proposal_bytes: u64,
     pub(super) queued_bytes: Arc<std::sync::atomic::AtomicU64>,
     pub(super) reads: Reads,
+    /// Set when time passed after the core may have answered reads by its lease.
+    pub(super) lease_in_doubt: bool,
     pub(super) transfer_waiters: Vec<(u64, oneshot::Sender<Result<(), crate::MembershipError>>)>,
 
     /// The newest commit index, for the log writer to write with its next batch.
@@ -182,7 +184,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 tracing::info!(node = self.identity.node_id, "left the cluster");
                 return Ok(());
             }
-            match self.wake().await {
+            let woken = self.wake().await;
+            self.age_lease()?;
+            match woken {
                 Woken::Stop => return Ok(()),
                 Woken::Log(event) => self.on_log_event(or_ended(event, "log writer")?)?,
                 Woken::Apply(event) => self.on_apply_event(or_ended(event, "apply task")?)?,

@@ -23,7 +23,12 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     /// Takes one `Ready` of the core and hands out its parts.
     pub(super) fn on_ready(&mut self) -> Result<(), Fatal> {
         let mut ready = self.raw_node.ready().map_err(|error| fatal(&error))?;
+        let doubtful = self.lease_is_in_doubt();
         for confirmed in ready.take_read_states() {
+            if doubtful {
+                self.reads.refused(&confirmed.request_ctx);
+                continue;
+            }
             if let Some(replies) = self.reads.finish(&confirmed.request_ctx) {
                 self.reads_applying
                     .fetch_add(replies.len(), Ordering::Relaxed);
@@ -33,7 +38,12 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 })?;
             }
         }
-        self.send_messages(ready.take_messages());
+        let mut messages = ready.take_messages();
+        if doubtful {
+            // The followers ask again.
+            messages.retain(|message| message.msg_type() != MessageType::MsgReadIndexResp);
+        }
+        self.send_messages(messages);
         if let Some(message) = ready.take_storage_append() {
             self.append(message)?;
         }

@@ -24,8 +24,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         if due.ticks == 0 {
             return Ok(());
         }
-        let paused = due.late >= self.config.election_timeout / 2;
-        if paused && self.raw_node.is_leader() && self.config.read_mode == ReadMode::Lease {
+        self.lease_in_doubt |= self.leads_by_lease();
+        let paused = due.capped || due.late >= self.config.election_timeout / 2;
+        if paused && self.leads_by_lease() {
             // The others may have elected a leader while this node stood still: its lease is over.
             self.resign("it was paused for longer than its lease allows")?;
         }
@@ -48,6 +49,30 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.snapshot_if_due()?;
         self.promote_learner()?;
         self.flush_commit()
+    }
+
+    /// Whether reads are answered here without asking anybody.
+    fn leads_by_lease(&self) -> bool {
+        self.config.read_mode == ReadMode::Lease && self.raw_node.is_leader()
+    }
+
+    /// Brings a lease up to date before a turn's reads are decided by it: a loop that was held up
+    /// would take the time before for the time now.
+    pub(super) fn age_lease(&mut self) -> Result<(), Fatal> {
+        let nothing_decided = !self.raw_node.has_ready();
+        if self.leads_by_lease() {
+            self.run_due_ticks()?;
+        }
+        if nothing_decided {
+            self.lease_in_doubt = false;
+        }
+        Ok(())
+    }
+
+    /// Whether what the core has decided by its lease may be older than the lease: time has passed
+    /// since it was brought up to date. Asked after the decision: what is in time then was in time.
+    pub(super) fn lease_is_in_doubt(&self) -> bool {
+        self.lease_in_doubt || (self.leads_by_lease() && self.clock.is_overdue())
     }
 
     /// Has the commit index written when nothing else is: at most once for each commit, and never

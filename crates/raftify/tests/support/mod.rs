@@ -8,6 +8,7 @@
 )]
 
 pub mod cluster;
+pub mod simulated;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
