@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::membership::Peers;
+use crate::membership::{InitialRole, Peer, Peers};
+use crate::node::check_addr;
 
 /// How a linearizable read is confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,6 +109,33 @@ pub struct Config {
     pub stop_on_ctrl_c: bool,
 }
 
+/// No setting of time is longer: sums of times stay within what a clock can show.
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// What a frame holds beside its messages, generously.
+const FRAME_MARGIN_BYTES: u64 = 64 << 10;
+/// The framework's own entries may have so many bytes even where users' may not.
+const SYSTEM_ENTRY_BYTES_MIN: u64 = 32 << 10;
+
+fn validate_initial_peers(peers: &Peers) -> Result<(), String> {
+    for (id, peer) in peers.iter() {
+        if id == 0 || id >= raft::LOCAL_APPLY_THREAD {
+            return Err(format!("initial_peers has {id}, which is no node id"));
+        }
+        check_addr(&peer.addr).map_err(|error| format!("initial_peers, node {id}: {error}"))?;
+        if let Some(other) = peers.id_of(&peer.addr).filter(|other| *other != id) {
+            return Err(format!(
+                "initial_peers has the address {} for node {other} and for node {id}",
+                peer.addr
+            ));
+        }
+    }
+    let is_voter = |peer: &Peer| peer.role != InitialRole::Learner;
+    if !peers.is_empty() && !peers.iter().any(|(_, peer)| is_voter(peer)) {
+        return Err("initial_peers has learners only, nobody could be elected".into());
+    }
+    Ok(())
+}
+
 impl Default for Config {
     fn default() -> Self {
         const MIB: u64 = 1 << 20;
@@ -156,19 +184,43 @@ impl Config {
     /// # Errors
     /// The first setting that is out of its range, with the range.
     pub fn validate(&self) -> Result<(), String> {
-        let tick = self.tick_interval;
-        if tick < Duration::from_millis(1) {
+        self.validate_times()?;
+        if self.read_mode == ReadMode::Lease && !self.check_quorum {
+            return Err("lease reads need check_quorum".into());
+        }
+        self.validate_counts()?;
+        self.validate_sizes()?;
+        self.initial_peers
+            .as_ref()
+            .map_or(Ok(()), validate_initial_peers)
+    }
+
+    fn validate_times(&self) -> Result<(), String> {
+        let all: [(&str, Duration); 7] = [
+            ("tick_interval", self.tick_interval),
+            ("heartbeat_interval", self.heartbeat_interval),
+            ("election_timeout", self.election_timeout),
+            ("propose_timeout", self.propose_timeout),
+            ("read_timeout", self.read_timeout),
+            ("change_timeout", self.change_timeout),
+            ("disk_stall_timeout", self.disk_stall_timeout),
+        ];
+        if let Some((name, _)) = all.iter().find(|(_, time)| *time > TIME_MAX) {
+            return Err(format!("{name} must be at most 365 days"));
+        }
+        if self.tick_interval < Duration::from_millis(1) {
             return Err("tick_interval must be at least 1 ms".into());
         }
-        if self.heartbeat_interval < tick {
+        if self.heartbeat_interval < self.tick_interval {
             return Err("heartbeat_interval must be at least tick_interval".into());
         }
         if self.election_timeout < self.heartbeat_interval * 2 {
             return Err("election_timeout must be at least twice heartbeat_interval".into());
         }
-        if self.read_mode == ReadMode::Lease && !self.check_quorum {
-            return Err("lease reads need check_quorum".into());
-        }
+        Ok(())
+    }
+
+    fn validate_counts(&self) -> Result<(), String> {
         let positive: [(&str, u64); 12] = [
             ("entry_bytes_max", self.entry_bytes_max),
             ("append_bytes_max", self.append_bytes_max),
@@ -183,26 +235,43 @@ impl Config {
             ("read_queue_max", self.read_queue_max as u64),
             ("snapshot_chunk_bytes", self.snapshot_chunk_bytes as u64),
         ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(format!("{name} must be at least 1"));
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("{name} must be at least 1")),
+            None => Ok(()),
         }
-        let frame = (self.message_bytes_max as u64).saturating_sub(64 << 10);
-        if self.entry_bytes_max.max(self.append_bytes_max) > frame {
+    }
+
+    /// What fits into what: a setting that lets something grow larger than what must carry it
+    /// would stop the node at the first such thing, not at its start.
+    fn validate_sizes(&self) -> Result<(), String> {
+        let frame = (self.message_bytes_max as u64).saturating_sub(FRAME_MARGIN_BYTES);
+        if frame < SYSTEM_ENTRY_BYTES_MIN.saturating_mul(2) {
+            return Err("message_bytes_max must be at least 128 KiB".into());
+        }
+        // The keys of entries within a message count extra, less than a byte in 64.
+        let append = self
+            .append_bytes_max
+            .saturating_add(self.append_bytes_max / 64);
+        if self.entry_bytes_max.max(append) > frame {
             return Err(
-                "message_bytes_max must exceed entry_bytes_max and append_bytes_max by \
-                        64 KiB"
+                "message_bytes_max must exceed entry_bytes_max, and append_bytes_max with a 64th \
+                 of it, by 64 KiB"
                     .into(),
             );
         }
         if self.snapshot_chunk_bytes as u64 > frame {
             return Err("message_bytes_max must exceed snapshot_chunk_bytes by 64 KiB".into());
         }
-        if let Some(peers) = &self.initial_peers
-            && peers.iter().any(|(id, _)| id == 0)
-        {
-            return Err("initial_peers has the id 0, which means nobody".into());
+        if self.entry_bytes_max > self.proposal_queue_bytes_max {
+            return Err("proposal_queue_bytes_max must be at least entry_bytes_max".into());
         }
         Ok(())
+    }
+
+    /// The largest entry of the framework itself (a configuration change): as large as a user's,
+    /// and in any case large enough for the changes that happen.
+    pub(crate) fn system_entry_bytes_max(&self) -> u64 {
+        self.entry_bytes_max.max(SYSTEM_ENTRY_BYTES_MIN)
     }
 
     /// `duration` in ticks, at least one.
@@ -238,6 +307,77 @@ mod tests {
                 .unwrap_err()
                 .starts_with("election_timeout")
         );
+    }
+
+    #[test]
+    fn times_that_no_clock_can_add_are_refused() {
+        let config = Config {
+            propose_timeout: Duration::MAX,
+            ..Config::default()
+        };
+        assert!(
+            config
+                .validate()
+                .unwrap_err()
+                .starts_with("propose_timeout")
+        );
+        let config = Config {
+            heartbeat_interval: Duration::MAX,
+            election_timeout: Duration::MAX,
+            ..Config::default()
+        };
+        assert!(config.validate().is_err());
+    }
+
+    #[test]
+    fn what_must_carry_is_larger_than_what_is_carried() {
+        let config = Config {
+            append_bytes_max: (16 << 20) - (64 << 10),
+            ..Config::default()
+        };
+        assert!(config.validate().is_err(), "keys of entries count extra");
+        let config = Config {
+            proposal_queue_bytes_max: 1 << 20,
+            ..Config::default()
+        };
+        assert!(
+            config.validate().is_err(),
+            "no large entry could be proposed"
+        );
+        let config = Config {
+            entry_bytes_max: 10,
+            append_bytes_max: 10,
+            snapshot_chunk_bytes: 10,
+            message_bytes_max: 66 << 10,
+            ..Config::default()
+        };
+        assert!(config.validate().is_err(), "no change could be sent");
+    }
+
+    #[test]
+    fn initial_peers_that_could_never_work_are_refused() {
+        let with = |peers: &[(u64, &str, InitialRole)]| {
+            let peers = peers
+                .iter()
+                .map(|(id, addr, role)| (*id, Peer::new(*addr, *role)));
+            let config = Config {
+                initial_peers: Some(peers.collect()),
+                ..Config::default()
+            };
+            config.validate()
+        };
+        let (voter, learner) = (InitialRole::Voter, InitialRole::Learner);
+        assert!(with(&[(1, "a:1", voter), (2, "b:1", learner)]).is_ok());
+        assert!(with(&[]).is_ok());
+        for refused in [
+            with(&[(0, "a:1", voter)]),
+            with(&[(u64::MAX, "a:1", voter)]),
+            with(&[(1, "a", voter)]),
+            with(&[(1, "a:1", voter), (2, "a:1", voter)]),
+            with(&[(1, "a:1", learner)]),
+        ] {
+            assert!(refused.unwrap_err().starts_with("initial_peers"));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Requests about membership and leadership, as the loop decides them.
 
+use prost::Message as _;
 use raft::StateRole;
 use tokio::sync::oneshot;
 
@@ -21,6 +22,13 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         if request.changes.is_empty() && !self.raw_node.in_joint() {
             let reason = "the configuration is not joint, there is nothing to leave";
             return Err(MembershipError::NotApplicable(reason.into()));
+        }
+        let size_bytes = crate::membership::conf_change(request).encoded_len() as u64;
+        let limit_bytes = self.config.system_entry_bytes_max();
+        if size_bytes > limit_bytes {
+            return Err(MembershipError::Invalid(format!(
+                "the change has {size_bytes} bytes, the limit is {limit_bytes}; divide it"
+            )));
         }
         let leaving = request.changes.is_empty();
         if self.raw_node.has_pending_conf() || (self.raw_node.in_joint() && !leaving) {
@@ -214,8 +222,17 @@ fn role_name(role: StateRole) -> &'static str {
     }
 }
 
+/// The longest host name has 253 bytes; what is longer would only fill the log.
+const ADDR_BYTES_MAX: usize = 300;
+
 /// Whether `addr` has the form host:port.
 pub(crate) fn check_addr(addr: &str) -> Result<(), MembershipError> {
+    if addr.len() > ADDR_BYTES_MAX {
+        return Err(MembershipError::Invalid(format!(
+            "an address has at most {ADDR_BYTES_MAX} bytes, this one {}",
+            addr.len()
+        )));
+    }
     let fine = addr
         .rsplit_once(':')
         .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p != 0));
@@ -239,5 +256,6 @@ mod tests {
         for bad in ["", "host", ":1", "host:", "host:0", "host:70000", "host:x"] {
             assert!(check_addr(bad).is_err(), "{bad:?}");
         }
+        assert!(check_addr(&format!("{}:1", "x".repeat(300))).is_err());
     }
 }

@@ -293,8 +293,6 @@ fn to_core(error: StorageError) -> CoreError {
 
 #[cfg(test)]
 mod tests {
-    use raft::eraftpb::ConfState;
-
     use super::*;
     use crate::storage::{MemoryStorage, StableStorage, WriteBatch};
 

@@ -40,6 +40,10 @@ pub(crate) fn open<S: StableStorage>(
     raft_addr: &str,
     config: &Config,
 ) -> Result<Opened<S::Reader>, BootstrapError> {
+    // What the core would refuse must not have claimed the store before.
+    core_config(node_id, 0, config)
+        .validate()
+        .map_err(|error| BootstrapError::Config(error.to_string()))?;
     let wanted_cluster = wanted_cluster(config)?;
     let new = storage.identity().is_none();
     let identity = match storage.identity() {
@@ -319,6 +323,17 @@ mod tests {
         assert_eq!(id, static_cluster_id(&peers.clone()));
         peers.add_peer(3, "c:1");
         assert_ne!(id, static_cluster_id(&peers));
+    }
+
+    #[test]
+    fn a_store_is_not_claimed_by_a_node_that_cannot_be() {
+        let mut storage = crate::storage::MemoryStorage::new();
+        for id in [0, u64::MAX] {
+            let refused = open(&mut storage, id, "a:1", &Config::default());
+            assert!(matches!(refused, Err(BootstrapError::Config(_))));
+        }
+        assert_eq!(storage.identity(), None);
+        assert!(open(&mut storage, 1, "a:1", &Config::default()).is_ok());
     }
 
     #[test]
