@@ -12,7 +12,7 @@ use super::route::{Route, Target};
 use crate::error::{MembershipError, ProposeError, ReadError, SnapshotError, UnknownCause};
 use crate::log_entry::{AbstractLogEntry, AbstractResponse};
 use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest, Peers};
-use crate::transport::grpc::{Backoff, GrpcOptions};
+use crate::transport::grpc::{Backoff, Dialer, GrpcOptions};
 use crate::transport::{Consistency, NodeStatus};
 
 /// Times and bounds of a [`RaftClient`].
@@ -77,11 +77,11 @@ impl RaftClient {
         addresses: impl IntoIterator<Item = A>,
         options: ClientOptions,
     ) -> Self {
-        let grpc = Arc::new(options.grpc.clone());
+        let dialer = Dialer::new(Arc::new(options.grpc.clone()));
         let contacts = addresses.into_iter().map(Into::into).collect();
         Self {
             shared: Arc::new(Shared {
-                route: Mutex::new(Route::new(contacts, grpc)),
+                route: Mutex::new(Route::new(contacts, dialer)),
                 options,
             }),
         }

@@ -1,12 +1,11 @@
 //! Which node to ask next.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::transport::grpc::{GrpcOptions, Remote};
+use crate::transport::grpc::{Dialer, Remote};
 
 /// A leader's address that cannot be reached from here (an internal name, say) is not tried again
 /// for this long; the nodes that can be reached forward meanwhile.
@@ -24,7 +23,7 @@ pub(super) struct Target {
 
 /// The nodes that a client knows, one of them in favour.
 pub(super) struct Route {
-    options: Arc<GrpcOptions>,
+    dialer: Dialer,
     contacts: Vec<String>,
     next: usize,
     leader: Option<String>,
@@ -33,9 +32,9 @@ pub(super) struct Route {
 }
 
 impl Route {
-    pub(super) fn new(contacts: Vec<String>, options: Arc<GrpcOptions>) -> Self {
+    pub(super) fn new(contacts: Vec<String>, dialer: Dialer) -> Self {
         Self {
-            options,
+            dialer,
             contacts,
             next: 0,
             leader: None,
@@ -73,7 +72,7 @@ impl Route {
         if self.remotes.len() >= self.contacts.len().saturating_add(LEARNED_MAX) {
             self.remotes.clear();
         }
-        let remote = Remote::new(addr.to_owned(), Arc::clone(&self.options));
+        let remote = Remote::new(addr.to_owned(), self.dialer.clone());
         self.remotes.insert(addr.to_owned(), remote.clone());
         remote
     }
@@ -123,11 +122,12 @@ impl Route {
 mod tests {
     use super::*;
 
+    fn dialer() -> Dialer {
+        Dialer::new(Default::default())
+    }
+
     fn route() -> Route {
-        Route::new(
-            vec!["a:1".into(), "b:2".into()],
-            Arc::new(GrpcOptions::default()),
-        )
+        Route::new(vec!["a:1".into(), "b:2".into()], dialer())
     }
 
     fn asked(route: &mut Route) -> (String, bool) {
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn without_addresses_there_is_no_target() {
-        let mut route = Route::new(Vec::new(), Arc::new(GrpcOptions::default()));
+        let mut route = Route::new(Vec::new(), dialer());
         assert!(route.target().is_none());
     }
 }

@@ -295,3 +295,16 @@ async fn a_client_that_never_speaks_does_not_keep_the_server_from_stopping() {
     node.stop().await;
     drop((silent, rude));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_speaks_is_closed_after_a_while() {
+    let node = Node::start(1);
+    let mut silent = TcpStream::connect(node.addr).await.unwrap();
+    // The clock jumps whenever there is nothing else to do.
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(60), silent.read_to_end(&mut answer))
+        .await
+        .expect("the server closes the connection")
+        .ok();
+    node.stop().await;
+}

@@ -164,6 +164,24 @@ async fn a_second_snapshot_to_the_same_peer_fails_while_one_is_on_its_way() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_takes_no_more_chunks_is_given_up() {
+    // It answers no ping either; the pings are slower here than the watchdog.
+    let options = GrpcOptions {
+        keepalive_interval: Duration::from_secs(60),
+        snapshot_stall_timeout: Duration::from_millis(400),
+        ..options()
+    };
+    let stalled = crate::hostile::answers_but_never_reads_more().await;
+    let mut sender =
+        Sender::with(2, options, SnapshotStore::in_memory()).knows(1, stalled.addr.clone());
+    let (_, message) = snapshot(&sender.store, 20 << 20);
+    sender.transport.send_snapshot(1, message);
+    let failed = TestEvent::Snapshot(1, SnapshotOutcome::Failed);
+    assert_eq!(next(&mut sender.events).await, failed);
+    soon("the end", sender.transport.shutdown()).await;
+}
+
+#[tokio::test]
 async fn a_snapshot_of_a_stranger_is_refused_before_a_byte_is_written() {
     let mut node = Node::start(1);
     let stranger = raftify::storage::Identity {

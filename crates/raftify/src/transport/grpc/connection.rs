@@ -1,70 +1,23 @@
-//! Connections to other nodes: how one is made, and one that is kept for requests.
+//! A connection that is kept for requests.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
 
-use super::options::GrpcOptions;
-use super::proto::raft_service_client::RaftServiceClient;
+use super::dialer::{Connection, Dialer, NotConnected};
 
 /// After a failed connection, requests fail at once for this long instead of each waiting for a
 /// connection of its own.
 const REFUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// The client of the service over one connection.
-pub(crate) type Client = RaftServiceClient<Channel>;
-
-/// Why no connection was made; nothing was sent.
-#[derive(Debug, Clone)]
-pub(crate) struct NotConnected(pub(crate) String);
-
-/// Makes a connection to `addr` now: the name is resolved, the socket has no Nagle delay, and
-/// pings find out when the other side is gone, also while nothing is sent.
-pub(crate) async fn connect(addr: &str, options: &GrpcOptions) -> Result<Channel, NotConnected> {
-    let endpoint = Endpoint::from_shared(format!("http://{addr}"))
-        .map_err(|error| NotConnected(format!("{addr} is no address: {error}")))?
-        .connect_timeout(options.connect_timeout)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(options.keepalive_interval)
-        .keep_alive_timeout(options.keepalive_timeout)
-        .keep_alive_while_idle(true);
-    match tokio::time::timeout(options.connect_timeout, endpoint.connect()).await {
-        Ok(Ok(channel)) => Ok(channel),
-        Ok(Err(error)) => Err(NotConnected(format!("{addr}: {}", reasons(&error)))),
-        Err(_) => Err(NotConnected(format!(
-            "{addr}: no connection within {:?}",
-            options.connect_timeout
-        ))),
-    }
-}
-
-/// A client over `channel` with the size limits of `options`.
-pub(crate) fn client(channel: Channel, options: &GrpcOptions) -> Client {
-    Client::new(channel)
-        .max_decoding_message_size(options.message_bytes_max)
-        .max_encoding_message_size(options.message_bytes_max)
-}
-
-/// The innermost reason, which names what the system said; tonic's own text is "transport error".
-pub(crate) fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
-
 /// A connection that is made when it is first needed, kept, and made anew after it broke.
 pub(crate) struct KeptConnection {
     addr: String,
-    options: Arc<GrpcOptions>,
+    dialer: Dialer,
     state: Mutex<State>,
     /// Held by the one who connects; the others wait for the result.
     connecting: tokio::sync::Mutex<()>,
-    generations: AtomicU64,
 }
 
 enum State {
@@ -73,24 +26,23 @@ enum State {
         until: Instant,
         reason: NotConnected,
     },
-    Open(Lease),
+    Open(Arc<Connection>),
 }
 
-/// A client, and which connection it is of.
-#[derive(Clone)]
+/// A connection to use.
 pub(crate) struct Lease {
-    pub(crate) client: Client,
-    generation: u64,
+    pub(crate) connection: Arc<Connection>,
+    /// It was made for this request: what fails on it would fail on another one too.
+    pub(crate) is_new: bool,
 }
 
 impl KeptConnection {
-    pub(crate) fn new(addr: String, options: Arc<GrpcOptions>) -> Self {
+    pub(crate) fn new(addr: String, dialer: Dialer) -> Self {
         Self {
             addr,
-            options,
+            dialer,
             state: Mutex::new(State::Idle),
             connecting: tokio::sync::Mutex::new(()),
-            generations: AtomicU64::new(0),
         }
     }
 
@@ -98,7 +50,7 @@ impl KeptConnection {
         &self.addr
     }
 
-    /// A client over the open connection, or over a new one.
+    /// The open connection, or a new one.
     pub(crate) async fn lease(&self) -> Result<Lease, NotConnected> {
         if let Some(known) = self.known() {
             return known;
@@ -108,44 +60,46 @@ impl KeptConnection {
         if let Some(known) = self.known() {
             return known;
         }
-        let result = connect(&self.addr, &self.options).await;
-        let (state, result) = match result {
-            Ok(channel) => {
-                let lease = Lease {
-                    client: client(channel, &self.options),
-                    generation: self.generations.fetch_add(1, Ordering::Relaxed),
-                };
-                (State::Open(lease.clone()), Ok(lease))
+        match self.dialer.connect(&self.addr).await {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                *self.state() = State::Open(Arc::clone(&connection));
+                Ok(Lease {
+                    connection,
+                    is_new: true,
+                })
             }
             Err(reason) => {
-                let until = Instant::now() + REFUSE_AFTER_FAILURE;
-                let error = reason.clone();
-                (State::Failed { until, reason }, Err(error))
+                *self.state() = State::Failed {
+                    until: Instant::now() + REFUSE_AFTER_FAILURE,
+                    reason: reason.clone(),
+                };
+                Err(reason)
             }
-        };
-        *self.state() = state;
-        result
+        }
     }
 
     fn known(&self) -> Option<Result<Lease, NotConnected>> {
         match &*self.state() {
-            State::Idle => None,
-            State::Open(lease) => Some(Ok(lease.clone())),
-            State::Failed { until, reason } => {
-                (Instant::now() < *until).then(|| Err(reason.clone()))
-            }
+            State::Open(connection) if !connection.is_closed() => Some(Ok(Lease {
+                connection: Arc::clone(connection),
+                is_new: false,
+            })),
+            State::Failed { until, reason } if Instant::now() < *until => Some(Err(reason.clone())),
+            State::Idle | State::Open(_) | State::Failed { .. } => None,
         }
     }
 
-    /// Forgets the connection of `lease`, which broke; a newer one stays.
+    /// Forgets the connection of `lease`, which broke; a newer one stays. What else is in
+    /// progress on it goes on until it fails too.
     pub(crate) fn broke(&self, lease: &Lease) {
         let mut state = self.state();
-        if matches!(&*state, State::Open(open) if open.generation == lease.generation) {
+        if matches!(&*state, State::Open(open) if Arc::ptr_eq(open, &lease.connection)) {
             *state = State::Idle;
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,6 +12,7 @@ mod backoff;
 pub(crate) mod codec;
 mod connection;
 pub(crate) mod convert;
+mod dialer;
 mod options;
 mod outbox;
 mod peer;
@@ -19,6 +20,7 @@ pub mod proto;
 mod remote;
 mod server;
 mod snapshot_send;
+mod socket;
 mod transport;
 mod wire_error;
 
@@ -27,5 +29,6 @@ pub use server::GrpcServer;
 pub use transport::GrpcTransport;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use dialer::Dialer;
 pub(crate) use remote::Remote;
 pub(crate) use wire_error::WireError;

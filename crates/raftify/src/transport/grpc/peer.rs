@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::backoff::{Backoff, LogGate};
-use super::connection::{self, NotConnected, reasons};
 use super::convert::origin_to;
+use super::dialer::{Dialer, NotConnected, reasons};
 use super::options::GrpcOptions;
 use super::outbox::{Outbox, OutboxLimits};
 use super::proto::Origin;
@@ -35,12 +35,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(
-        id: u64,
-        addr: String,
-        options: &Arc<GrpcOptions>,
-        cancel: CancellationToken,
-    ) -> Self {
+    pub(crate) fn new(id: u64, addr: String, dialer: &Dialer, cancel: CancellationToken) -> Self {
+        let options = dialer.options();
         let limits = OutboxLimits {
             messages_max: options.outbox_messages_max,
             bytes_max: options.outbox_bytes_max,
@@ -51,7 +47,7 @@ impl Peer {
         Self {
             id,
             outbox: Arc::new(Outbox::new(limits)),
-            remote: Remote::new(addr, Arc::clone(options)),
+            remote: Remote::new(addr, dialer.clone()),
             cancel,
             started: AtomicBool::new(false),
             snapshot_runs: AtomicBool::new(false),
@@ -72,7 +68,7 @@ pub(crate) fn origin(inbox: &NodeInbox, to: u64) -> Origin {
 pub(crate) struct PeerTask {
     pub(crate) peer: Arc<Peer>,
     pub(crate) inbox: NodeInbox,
-    pub(crate) options: Arc<GrpcOptions>,
+    pub(crate) dialer: Dialer,
     pub(crate) log: LogGate,
 }
 
@@ -105,8 +101,12 @@ impl PeerTask {
         peer.outbox.close();
     }
 
+    fn options(&self) -> &GrpcOptions {
+        self.dialer.options()
+    }
+
     async fn keep_stream(&mut self) {
-        let mut backoff = Backoff::new(self.options.backoff_min, self.options.backoff_max);
+        let mut backoff = Backoff::new(self.options().backoff_min, self.options().backoff_max);
         loop {
             self.peer.outbox.wanted().await;
             let ended = self.stream().await;
@@ -123,13 +123,14 @@ impl PeerTask {
     /// One connection and its stream, until it ends.
     async fn stream(&mut self) -> Ended {
         let addr = self.peer.addr().to_owned();
-        let channel = match connection::connect(&addr, &self.options).await {
-            Ok(channel) => channel,
+        // Whatever ends this function closes the socket, and with it what is stuck in it.
+        let connection = match self.dialer.connect(&addr).await {
+            Ok(connection) => connection,
             Err(error) => return error.into(),
         };
-        let mut client = connection::client(channel, &self.options);
+        let mut client = connection.client.clone();
         let frames = self.peer.outbox.open(origin(&self.inbox, self.peer.id));
-        let limit = self.options.connect_timeout;
+        let limit = self.options().connect_timeout;
         let opened = Instant::now();
         let refusals = match tokio::time::timeout(limit, client.messages(frames)).await {
             Ok(Ok(response)) => response.into_inner(),
@@ -151,7 +152,7 @@ impl PeerTask {
         let reason = self.watch(refusals).await;
         Ended {
             reason: format!("{addr}: {reason}"),
-            was_healthy: opened.elapsed() >= self.options.backoff_max,
+            was_healthy: opened.elapsed() >= self.options().backoff_max,
         }
     }
 
@@ -160,7 +161,7 @@ impl PeerTask {
         &mut self,
         mut refusals: tonic::Streaming<super::proto::FrameRefusal>,
     ) -> String {
-        let stall = self.options.stall_timeout;
+        let stall = self.options().stall_timeout;
         let mut looks = tokio::time::interval(stall / LOOKS_PER_STALL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut refused: Option<String> = None;

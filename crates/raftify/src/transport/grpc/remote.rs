@@ -11,9 +11,9 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tonic::{Code, ConnectError, Response, Status};
 
-use super::connection::{Client, KeptConnection, NotConnected, reasons};
+use super::connection::{KeptConnection, Lease};
 use super::convert;
-use super::options::GrpcOptions;
+use super::dialer::{Client, Connection, Dialer, NotConnected, reasons};
 use super::proto::{self, ErrorDetail};
 use super::wire_error::{WireError, detail_of};
 use crate::error::{
@@ -36,7 +36,7 @@ const REQUEST_OVERHEAD_BYTES: usize = 256;
 #[derive(Clone)]
 pub(crate) struct Remote {
     connection: Arc<KeptConnection>,
-    options: Arc<GrpcOptions>,
+    message_bytes_max: usize,
 }
 
 /// How a call failed.
@@ -57,10 +57,10 @@ pub(crate) enum CallError {
 }
 
 impl Remote {
-    pub(crate) fn new(addr: String, options: Arc<GrpcOptions>) -> Self {
+    pub(crate) fn new(addr: String, dialer: Dialer) -> Self {
         Self {
-            connection: Arc::new(KeptConnection::new(addr, Arc::clone(&options))),
-            options,
+            message_bytes_max: dialer.options().message_bytes_max,
+            connection: Arc::new(KeptConnection::new(addr, dialer)),
         }
     }
 
@@ -68,35 +68,45 @@ impl Remote {
         self.connection.addr()
     }
 
-    async fn call<T, F>(
-        &self,
-        limit: Duration,
-        call: impl FnOnce(Client) -> F,
-    ) -> Result<T, CallError>
+    /// Calls within `limit` and the grace. A request that could not leave because the kept
+    /// connection had just broken is sent once more, on a new one.
+    async fn call<T, F>(&self, limit: Duration, call: impl Fn(Client) -> F) -> Result<T, CallError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let deadline = tokio::time::Instant::now() + limit.saturating_add(GRACE);
-        let lease = tokio::time::timeout_at(deadline, self.connection.lease())
-            .await
-            .map_err(|_| CallError::NotSent(format!("{}: no connection", self.addr())))?
-            .map_err(|NotConnected(reason)| CallError::NotSent(reason))?;
-        match tokio::time::timeout_at(deadline, call(lease.client.clone())).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => {
-                let error = classify(&status);
-                if matches!(error, CallError::Broken(_) | CallError::NotSent(_)) {
-                    self.connection.broke(&lease);
-                }
-                Err(error)
+        loop {
+            let lease = self.lease(deadline).await?;
+            let calling = call(lease.connection.client.clone());
+            let status = match tokio::time::timeout_at(deadline, calling).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => status,
+                Err(_) => return Err(CallError::Deadline),
+            };
+            let error = classify(&status);
+            let not_sent = matches!(error, CallError::NotSent(_));
+            if not_sent || matches!(error, CallError::Broken(_)) {
+                self.connection.broke(&lease);
             }
-            Err(_) => Err(CallError::Deadline),
+            if !not_sent || lease.is_new {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn lease(&self, deadline: tokio::time::Instant) -> Result<Lease, CallError> {
+        match tokio::time::timeout_at(deadline, self.connection.lease()).await {
+            Ok(lease) => lease.map_err(|NotConnected(reason)| CallError::NotSent(reason)),
+            Err(_) => Err(CallError::NotSent(format!(
+                "{}: no connection",
+                self.addr()
+            ))),
         }
     }
 
     /// Whether a request with `payload` could be sent at all.
     fn check_size(&self, payload: usize) -> Result<(), u64> {
-        let limit = self.options.message_bytes_max;
+        let limit = self.message_bytes_max;
         if payload.saturating_add(REQUEST_OVERHEAD_BYTES) > limit {
             Err(limit as u64)
         } else {
@@ -124,29 +134,50 @@ impl Remote {
             timeout_ms: convert::millis(timeout),
             forwarded,
         };
-        self.call(timeout, async |mut client| client.propose(request).await)
-            .await
-            .map(|reply| reply.answer)
-            .map_err(|error| propose_error(error, size_bytes, leader))
+        self.call(timeout, async |mut client: Client| {
+            client.propose(request.clone()).await
+        })
+        .await
+        .map(|reply| reply.answer)
+        .map_err(|error| propose_error(error, size_bytes, leader))
     }
 
-    /// Opens a stream of proposals; `None` is its end when it broke.
+    /// Opens a stream of proposals; `None` is its end when it broke. The connection stays open as
+    /// long as the answers are read.
     pub(crate) async fn open_proposals(
         &self,
         batches: impl Stream<Item = proto::ProposeBatch> + Send + 'static,
         timeout: Duration,
     ) -> Result<BoxStream<'static, Option<proto::ProposeAnswers>>, ProposeError> {
-        let limit = timeout.min(self.options.connect_timeout);
-        self.call(limit, async |mut client| {
-            client.propose_stream(batches).await
-        })
-        .await
-        .map(|answers| answers.map(Result::ok).boxed())
-        .map_err(|error| match error {
-            // Nothing was proposed: the stream was not even taken.
-            CallError::Broken(_) | CallError::Deadline => ProposeError::NotLeader { leader: None },
-            error => propose_error(error, 0, None),
-        })
+        // Nothing is proposed before the stream is open, so every failure is one before.
+        let not_sent = |_| ProposeError::NotLeader { leader: None };
+        let deadline = tokio::time::Instant::now() + timeout;
+        let lease = self.lease(deadline).await.map_err(not_sent)?;
+        let mut client = lease.connection.client.clone();
+        let opened = tokio::time::timeout_at(deadline, client.propose_stream(batches)).await;
+        let status = match opened {
+            Ok(Ok(answers)) => {
+                let connection: Arc<Connection> = lease.connection;
+                let answers = answers.into_inner().map(move |answers| {
+                    let _open = &connection;
+                    answers.ok()
+                });
+                return Ok(answers.boxed());
+            }
+            Ok(Err(status)) => status,
+            Err(_) => return Err(not_sent(CallError::Deadline)),
+        };
+        match classify(&status) {
+            CallError::Answered(detail) => Err(ProposeError::from_detail(detail)),
+            error @ (CallError::NotSent(_)
+            | CallError::TooLarge { .. }
+            | CallError::NotSupported(_)
+            | CallError::Deadline
+            | CallError::Broken(_)) => {
+                self.connection.broke(&lease);
+                Err(not_sent(error))
+            }
+        }
     }
 
     pub(crate) async fn change_config(
@@ -156,8 +187,8 @@ impl Remote {
         forwarded: bool,
     ) -> Result<ChangeReply, MembershipError> {
         let request = convert::change_request_to(request, timeout, forwarded);
-        self.call(timeout, async |mut client| {
-            client.change_config(request).await
+        self.call(timeout, async |mut client: Client| {
+            client.change_config(request.clone()).await
         })
         .await
         .map(convert::change_reply_from)
@@ -175,10 +206,12 @@ impl Remote {
             timeout_ms: convert::millis(timeout),
             forwarded,
         };
-        self.call(timeout, async |mut client| client.request_id(request).await)
-            .await
-            .map(convert::ticket_from)
-            .map_err(membership_error)
+        self.call(timeout, async |mut client: Client| {
+            client.request_id(request.clone()).await
+        })
+        .await
+        .map(convert::ticket_from)
+        .map_err(membership_error)
     }
 
     pub(crate) async fn query(
@@ -195,24 +228,28 @@ impl Remote {
             consistency: convert::consistency_to(consistency).into(),
             timeout_ms: convert::millis(timeout),
         };
-        self.call(timeout, async |mut client| client.query(request).await)
-            .await
-            .map(|reply| reply.answer)
-            .map_err(read_error)
+        self.call(timeout, async |mut client: Client| {
+            client.query(request.clone()).await
+        })
+        .await
+        .map(|reply| reply.answer)
+        .map_err(read_error)
     }
 
     pub(crate) async fn read_index(&self, timeout: Duration) -> Result<u64, ReadError> {
         let request = proto::ReadIndexRequest {
             timeout_ms: convert::millis(timeout),
         };
-        self.call(timeout, async |mut client| client.read_index(request).await)
-            .await
-            .map(|reply| reply.index)
-            .map_err(read_error)
+        self.call(timeout, async |mut client: Client| {
+            client.read_index(request).await
+        })
+        .await
+        .map(|reply| reply.index)
+        .map_err(read_error)
     }
 
     pub(crate) async fn peers(&self) -> Result<Peers, MembershipError> {
-        self.call(QUICK, async |mut client| {
+        self.call(QUICK, async |mut client: Client| {
             client.get_peers(proto::GetPeersRequest {}).await
         })
         .await
@@ -223,17 +260,19 @@ impl Remote {
     pub(crate) async fn set_peers(&self, peers: &Peers) -> Result<(), MembershipError> {
         let (peers, cluster_id) = convert::peers_to(peers);
         let request = proto::SetPeersRequest { peers, cluster_id };
-        self.call(QUICK, async |mut client| client.set_peers(request).await)
-            .await
-            .map(drop)
-            .map_err(membership_error)
+        self.call(QUICK, async |mut client: Client| {
+            client.set_peers(request.clone()).await
+        })
+        .await
+        .map(drop)
+        .map_err(membership_error)
     }
 
     pub(crate) async fn leave_joint(&self, timeout: Duration) -> Result<(), MembershipError> {
         let request = proto::LeaveJointRequest {
             timeout_ms: convert::millis(timeout),
         };
-        self.call(timeout, async |mut client| {
+        self.call(timeout, async |mut client: Client| {
             client.leave_joint(request).await
         })
         .await
@@ -250,7 +289,7 @@ impl Remote {
             to,
             timeout_ms: convert::millis(timeout),
         };
-        self.call(timeout, async |mut client| {
+        self.call(timeout, async |mut client: Client| {
             client.transfer_leader(request).await
         })
         .await
@@ -259,7 +298,7 @@ impl Remote {
     }
 
     pub(crate) async fn campaign(&self) -> Result<(), MembershipError> {
-        self.call(QUICK, async |mut client| {
+        self.call(QUICK, async |mut client: Client| {
             client.campaign(proto::CampaignRequest {}).await
         })
         .await
@@ -268,7 +307,7 @@ impl Remote {
     }
 
     pub(crate) async fn create_snapshot(&self) -> Result<u64, SnapshotError> {
-        self.call(SLOW, async |mut client| {
+        self.call(SLOW, async |mut client: Client| {
             client
                 .create_snapshot(proto::CreateSnapshotRequest {})
                 .await
@@ -279,7 +318,7 @@ impl Remote {
     }
 
     pub(crate) async fn status(&self) -> Result<NodeStatus, MembershipError> {
-        self.call(QUICK, async |mut client| {
+        self.call(QUICK, async |mut client: Client| {
             client.debug_node(proto::DebugNodeRequest {}).await
         })
         .await

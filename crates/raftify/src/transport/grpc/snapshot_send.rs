@@ -11,8 +11,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{self, reasons};
-use super::options::GrpcOptions;
+use super::dialer::{Dialer, reasons};
 use super::proto::{Origin, SnapshotChunk, SnapshotHeader};
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
 
@@ -28,7 +27,7 @@ pub(crate) struct SnapshotSend {
     pub(crate) origin: Origin,
     pub(crate) message: Message,
     pub(crate) store: SnapshotStore,
-    pub(crate) options: Arc<GrpcOptions>,
+    pub(crate) dialer: Dialer,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -49,11 +48,10 @@ impl SnapshotSend {
             .ok_or("the message holds no snapshot")?;
         let descriptor =
             SnapshotDescriptor::from_snapshot(snapshot).map_err(|error| error.to_string())?;
-        let connecting = connection::connect(&self.addr, &self.options);
-        let channel = tokio::select! {
+        let connection = tokio::select! {
             biased;
             () = self.cancel.cancelled() => return Err("cancelled".into()),
-            channel = connecting => channel.map_err(|error| error.0)?,
+            connection = self.dialer.connect(&self.addr) => connection.map_err(|error| error.0)?,
         };
         let (sender, receiver) = mpsc::channel(READ_AHEAD_CHUNKS);
         let reader = self.spawn_reader(descriptor, sender);
@@ -69,7 +67,7 @@ impl SnapshotSend {
                     std::task::Poll::Ready(None)
                 }))
         };
-        let mut client = connection::client(channel, &self.options);
+        let mut client = connection.client.clone();
         let sent = tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err("cancelled".to_owned()),
@@ -78,7 +76,8 @@ impl SnapshotSend {
                 reply.map(drop).map_err(|status| reasons(&status))
             }
         };
-        // The call is gone and with it the receiver of the chunks, so the reader ends.
+        // The socket is closed, and with it goes the receiver of the chunks: the reader ends.
+        drop(connection);
         let read = reader.await.map_err(|error| error.to_string())?;
         match (sent, read) {
             (Ok(()), _) => Ok(()),
@@ -102,7 +101,7 @@ impl SnapshotSend {
             ..SnapshotChunk::default()
         };
         let store = self.store.clone();
-        let chunk_bytes = self.options.snapshot_chunk_bytes;
+        let chunk_bytes = self.dialer.options().snapshot_chunk_bytes;
         tokio::task::spawn_blocking(move || {
             sender.blocking_send(header).map_err(|_| None)?;
             if !descriptor.has_data {
@@ -125,7 +124,7 @@ impl SnapshotSend {
 
     /// Ends when the receiver has taken no chunk for too long.
     async fn stalled(&self, taken: &Taken) -> String {
-        let stall = self.options.snapshot_stall_timeout;
+        let stall = self.dialer.options().snapshot_stall_timeout;
         let mut last = (0, false);
         let mut since = Instant::now();
         loop {

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use super::backoff::LogGate;
+use super::dialer::Dialer;
 use super::options::GrpcOptions;
 use super::outbox::Pushed;
 use super::peer::{Peer, PeerTask, origin};
@@ -40,7 +41,7 @@ pub struct GrpcTransport {
 struct Shared {
     inbox: NodeInbox,
     store: SnapshotStore,
-    options: Arc<GrpcOptions>,
+    dialer: Dialer,
     peers: RwLock<BTreeMap<u64, Arc<Peer>>>,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -54,7 +55,7 @@ impl GrpcTransport {
             shared: Arc::new(Shared {
                 inbox,
                 store,
-                options: Arc::new(options),
+                dialer: Dialer::new(Arc::new(options)),
                 peers: RwLock::new(BTreeMap::new()),
                 cancel: CancellationToken::new(),
                 tasks: TaskTracker::new(),
@@ -90,7 +91,7 @@ impl Shared {
         let task = PeerTask {
             peer: Arc::clone(peer),
             inbox: self.inbox.clone(),
-            options: Arc::clone(&self.options),
+            dialer: self.dialer.clone(),
             log: LogGate::default(),
         };
         self.spawn(task.run());
@@ -105,7 +106,7 @@ impl Shared {
         let old = match addr {
             Some(addr) => {
                 let cancel = self.cancel.child_token();
-                peers.insert(id, Arc::new(Peer::new(id, addr, &self.options, cancel)))
+                peers.insert(id, Arc::new(Peer::new(id, addr, &self.dialer, cancel)))
             }
             None => peers.remove(&id),
         };
@@ -142,7 +143,7 @@ impl Shared {
             origin: origin(&self.inbox, peer.id),
             message,
             store: self.store.clone(),
-            options: Arc::clone(&self.options),
+            dialer: self.dialer.clone(),
             cancel: peer.cancel.clone(),
         };
         match send.run().await {
@@ -226,12 +227,7 @@ impl Transport for GrpcTransport {
             shared.cancel.cancel();
             shared.tasks.close();
             shared.tasks.wait().await;
-            // With the peers go their kept connections.
-            shared
-                .peers
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+            shared.dialer.close().await;
         })
     }
 }

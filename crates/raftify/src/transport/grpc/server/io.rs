@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -11,14 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::warn;
 
 use crate::transport::grpc::backoff::LogGate;
 use crate::transport::grpc::options::GrpcOptions;
+use crate::transport::grpc::socket::Socket;
 
 /// How long a client may take to say that it speaks HTTP/2.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,47 +61,47 @@ impl Incoming {
     }
 
     async fn accept(&mut self) -> Option<Connection> {
-        // The semaphore is never closed, so there is always a permit in the end.
-        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
         loop {
-            let error = match self.listener.accept().await {
-                Ok((stream, _)) => match stream.set_nodelay(true) {
-                    Ok(()) => return Some(self.connection(stream, permit)),
-                    // The client is gone already.
-                    Err(_) => continue,
-                },
-                Err(error) => error,
-            };
-            let line = error.to_string();
-            if self.log.lets(&line) {
-                warn!(reason = line, "no connection can be accepted for now");
+            // The semaphore is never closed, so there is always a permit in the end.
+            let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let connection = self.connection(stream, permit);
+                    if connection.is_some() {
+                        return connection;
+                    }
+                }
+                Err(error) => {
+                    let line = error.to_string();
+                    if self.log.lets(&line) {
+                        warn!(reason = line, "no connection can be accepted for now");
+                    }
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
             }
-            tokio::time::sleep(ACCEPT_RETRY).await;
         }
     }
 
-    fn connection(&self, stream: TcpStream, permit: OwnedSemaphorePermit) -> Connection {
-        Connection {
-            stream,
-            // A token of its own: waiting on a shared one would take a shared lock at each read.
-            aborted: Box::pin(self.abort.child_token().cancelled_owned()),
+    fn connection(&self, stream: TcpStream, permit: OwnedSemaphorePermit) -> Option<Connection> {
+        let closed = self.abort.child_token();
+        // An error means that the client is gone already.
+        let socket = Socket::new(stream, closed, &self.running).ok()?;
+        Some(Connection {
+            socket,
             preface: Some(Preface {
                 missing_bytes: PREFACE_BYTES,
                 late: Box::pin(tokio::time::sleep(PREFACE_TIMEOUT)),
             }),
             _permit: permit,
-            _running: self.running.token(),
-        }
+        })
     }
 }
 
 /// One accepted connection.
 pub(super) struct Connection {
-    stream: TcpStream,
-    aborted: Pin<Box<WaitForCancellationFutureOwned>>,
+    socket: Socket,
     preface: Option<Preface>,
     _permit: OwnedSemaphorePermit,
-    _running: TaskTrackerToken,
 }
 
 /// What the client has yet to say before it is believed to speak HTTP/2.
@@ -111,24 +111,6 @@ struct Preface {
 }
 
 impl Connection {
-    /// An error when the server closes it; else registers for that.
-    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if self.aborted.as_mut().poll(context).is_ready() {
-            return Poll::Ready(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the server has stopped",
-            ));
-        }
-        if let Some(preface) = &mut self.preface {
-            ready!(preface.late.as_mut().poll(context));
-            return Poll::Ready(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the client did not speak HTTP/2 in time",
-            ));
-        }
-        Poll::Pending
-    }
-
     fn received(&mut self, bytes: usize) {
         if let Some(preface) = &mut self.preface {
             preface.missing_bytes = preface.missing_bytes.saturating_sub(bytes);
@@ -137,13 +119,26 @@ impl Connection {
             }
         }
     }
+
+    /// An error when the client has been silent for too long; else registers for that.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(preface) = &mut self.preface else {
+            return Poll::Pending;
+        };
+        preface.late.as_mut().poll(context).map(|()| {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client did not speak HTTP/2 in time",
+            )
+        })
+    }
 }
 
 impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.socket.stream().connect_info()
     }
 }
 
@@ -154,12 +149,12 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buf) {
+        match Pin::new(&mut self.socket).poll_read(context, buf) {
             Poll::Ready(result) => {
                 self.received(buf.filled().len().saturating_sub(before));
                 Poll::Ready(result)
             }
-            Poll::Pending => self.poll_closed(context).map(Err),
+            Poll::Pending => self.poll_late(context).map(Err),
         }
     }
 }
@@ -170,10 +165,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(context, buf) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => self.poll_closed(context).map(Err),
-        }
+        Pin::new(&mut self.socket).poll_write(context, buf)
     }
 
     fn poll_write_vectored(
@@ -181,21 +173,18 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write_vectored(context, bufs) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => self.poll_closed(context).map(Err),
-        }
+        Pin::new(&mut self.socket).poll_write_vectored(context, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use self::io::Incoming;
 use self::service::Service;
 use super::backoff::LogGate;
-use super::connection::reasons;
+use super::dialer::reasons;
 use super::options::GrpcOptions;
 use super::proto::raft_service_server::RaftServiceServer;
 use crate::error::Fatal;

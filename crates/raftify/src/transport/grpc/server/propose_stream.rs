@@ -37,6 +37,7 @@ struct ProposeFlow<M, F> {
     in_flight: FuturesUnordered<F>,
     in_flight_max: usize,
     failed: Option<Status>,
+    stopping: bool,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     _admitted: Admitted,
 }
@@ -54,6 +55,7 @@ pub(super) fn answers(
         in_flight: FuturesUnordered::new(),
         in_flight_max: shared.options.stream_in_flight_max.max(1),
         failed: None,
+        stopping: false,
         shutdown: Box::pin(shared.shutdown.clone().cancelled_owned()),
         make: move |proposal| propose(Arc::clone(&shared), proposal),
         _admitted: admitted,
@@ -131,6 +133,15 @@ where
         answers
     }
 
+    /// The node stops: nothing more is proposed, what is in flight is answered still.
+    fn refuse_the_rest(&mut self) -> Vec<ProposeAnswer> {
+        self.requests_ended = true;
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting
+            .map(|proposal| answer_of(proposal.id, Err(ProposeError::Stopped)))
+            .collect()
+    }
+
     fn has_ended(&self) -> bool {
         self.requests_ended && self.in_flight.is_empty() && self.waiting.len() == 0
     }
@@ -148,11 +159,13 @@ where
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if this.shutdown.as_mut().poll(context).is_ready() {
-            return Poll::Ready(None);
+        let mut answers = Vec::new();
+        if !this.stopping && this.shutdown.as_mut().poll(context).is_ready() {
+            this.stopping = true;
+            answers = this.refuse_the_rest();
         }
         this.admit(context);
-        let answers = this.collect(context);
+        answers.append(&mut this.collect(context));
         if !answers.is_empty() {
             // There is room for more now; it is used when this is polled again, at once, since a
             // stream that was ready is.
