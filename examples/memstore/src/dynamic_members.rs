@@ -34,7 +34,7 @@ pub struct DynamicOptions {
     /// Where to serve HTTP; nowhere when it is not given
     #[arg(long, value_name = "HOST:PORT")]
     pub web_server: Option<String>,
-    /// Where this node keeps its data [default: memstore-data/<raft-addr>]
+    /// Where this node keeps its data [default: memstore-data/RAFT_ADDR]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

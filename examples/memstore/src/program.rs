@@ -1,6 +1,7 @@
 //! What every program of this package does first and last.
 
 use std::fmt::Display;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::state_machine::{HashStore, LogEntry};
 
 /// How long the runtime waits for its threads when the work is done or has failed.
 const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The logs of a node when `RUST_LOG` asks for nothing: the web server's own are of no use.
+pub const NODE_LOGS: &str = "info,actix_server=warn";
 
 /// Runs `work` to its end on a runtime of its own. An error is written to standard error with the
 /// program's name, and the exit code is 1.
@@ -45,6 +49,7 @@ pub fn init_logs(default: &str) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .try_init();
 }
 

@@ -111,7 +111,9 @@ impl Ended {
     pub fn report(&self) -> ExitCode {
         match self {
             Self::Stopped(by) => tracing::info!("stopped by {by}"),
-            Self::Left => tracing::info!("the node has left the cluster"),
+            Self::Left => tracing::info!(
+                "the node has left the cluster; to join again it needs a new --data-dir"
+            ),
         }
         ExitCode::SUCCESS
     }

@@ -22,7 +22,7 @@ pub struct StaticOptions {
     /// The file that lists the members
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG_FILE)]
     pub config: PathBuf,
-    /// Where this node keeps its data [default: memstore-data/<raft-addr>]
+    /// Where this node keeps its data [default: memstore-data/RAFT_ADDR]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

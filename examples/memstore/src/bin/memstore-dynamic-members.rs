@@ -18,7 +18,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    program::init_logs("info");
+    program::init_logs(program::NODE_LOGS);
     program::run("memstore-dynamic-members", async {
         let ended = dynamic_members::run(options.node, program::stop_requested()).await?;
         Ok::<_, ServiceError>(ended.report())

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     match options.command {
         Some(Command::Node(node)) => {
-            program::init_logs("info");
+            program::init_logs(program::NODE_LOGS);
             program::run("memstore-demo node", node::run(node))
         }
         None => {
