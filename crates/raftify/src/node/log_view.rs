@@ -164,7 +164,7 @@ impl<R: LogReader> LogView<R> {
     /// The store counts payload alone. Of tiny entries it would give so many that no message
     /// holds them, and the loop would stand still while it reads; so the range is cut first, and
     /// what came is cut to what a message counts.
-    fn from_store(&self, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, CoreError> {
+    fn stored_entries(&self, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, CoreError> {
         let entries_max = (bytes_max / ENTRY_BYTES_MIN).max(1);
         let high = high.min(low.saturating_add(entries_max));
         let mut entries = self.reader.entries(low, high, bytes_max).map_err(to_core)?;
@@ -220,7 +220,7 @@ impl<R: LogReader> Storage for LogView<R> {
         }
         match self.cached_entries(low, high, max_bytes) {
             Some(entries) => Ok(entries),
-            None => self.from_store(low, high, max_bytes),
+            None => self.stored_entries(low, high, max_bytes),
         }
     }
 
