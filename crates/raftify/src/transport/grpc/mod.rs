@@ -9,6 +9,7 @@
 //! - Everything else: requests with one answer over a kept connection, or proposals on a stream.
 
 mod backoff;
+mod call_error;
 pub(crate) mod codec;
 mod connection;
 pub(crate) mod convert;
