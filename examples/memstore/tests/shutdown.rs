@@ -72,7 +72,9 @@ fn is_alive(pid: u32) -> bool {
 async fn the_nodes_of_a_demo_that_is_killed_do_not_outlive_it() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("demo.log");
-    let mut demo = Process::start(DEMO, &["--keys", "1000000"], log, dir.path());
+    let data = dir.path().join("data").display().to_string();
+    let arguments = ["--keys", "1000000", "--dir", &data];
+    let mut demo = Process::start(DEMO, &arguments, log, dir.path());
     let pids = wait_for("the demo's nodes", async || {
         let pids = pids_in(&demo.log_text());
         (pids.len() == 3).then_some(pids)
