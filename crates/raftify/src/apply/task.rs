@@ -276,11 +276,34 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
             has_data: true,
             ..SnapshotDescriptor::default()
         };
-        let (snapshots, events) = (self.snapshots.clone(), self.events.clone());
+        let snapshots = self.snapshots.clone();
+        let report = SnapshotReport {
+            made: Err("its writing ended by a panic, or the runtime ended".into()),
+            events: self.events.clone(),
+        };
         self.placement.run_blocking(move || {
-            let made = write_snapshot(&snapshots, descriptor, view);
-            events.send(ApplyEvent::SnapshotMade(made)).ok();
+            report.of(write_snapshot(&snapshots, descriptor, view));
         });
+    }
+}
+
+/// Tells the loop how a snapshot came out, also when the user's code panics: without a report no
+/// other snapshot would be made.
+struct SnapshotReport {
+    made: Result<SnapshotDescriptor, String>,
+    events: mpsc::UnboundedSender<ApplyEvent>,
+}
+
+impl SnapshotReport {
+    fn of(mut self, made: Result<SnapshotDescriptor, String>) {
+        self.made = made;
+    }
+}
+
+impl Drop for SnapshotReport {
+    fn drop(&mut self) {
+        let made = std::mem::replace(&mut self.made, Err(String::new()));
+        self.events.send(ApplyEvent::SnapshotMade(made)).ok();
     }
 }
 

@@ -216,6 +216,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             log_outstanding: VecDeque::new(),
             restoring: opened.state.snapshot.iter().cloned().collect(),
             snapshot_running: false,
+            snapshot_not_before: None,
             snapshot_waiters: Vec::new(),
             bytes_since_snapshot: 0,
             applied_index: snapshot_index,

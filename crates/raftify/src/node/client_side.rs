@@ -131,7 +131,13 @@ where
                     .shared
                     .transport
                     .propose(leader_id, entry.clone(), left);
-                there.await.map(Answer::There)
+                match there.await {
+                    Ok(answer) => Ok(Answer::There(answer)),
+                    // It is the other node that stops, before it proposed anything; another leads
+                    // soon.
+                    Err(ProposeError::Stopped) => Err(ProposeError::NotLeader { leader: None }),
+                    Err(error) => Err(error),
+                }
             } else {
                 Err(ProposeError::NotLeader { leader: None })
             };

@@ -1,8 +1,10 @@
 //! What the log writer and the apply task report, and the snapshots that follow from it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::core::{RaftNodeCore, fatal};
 use super::log_writer::{LogEvent, LogJob};
@@ -13,6 +15,10 @@ use crate::membership::SystemState;
 use crate::snapshot::{AppliedSince, SnapshotDescriptor};
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::LogReader;
+
+/// After a snapshot that failed the next is not tried at each applied entry: a full disk would be
+/// filled again and again.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(5);
 
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
     pub(super) fn on_log_event(&mut self, event: LogEvent) -> Result<(), Fatal> {
@@ -100,6 +106,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             ApplyEvent::SnapshotMade(Err(reason)) => {
                 tracing::error!(reason, "no snapshot was made; the log stays as it is");
                 self.snapshot_running = false;
+                self.snapshot_not_before = Some(Instant::now() + SNAPSHOT_RETRY);
                 self.answer_snapshots(&Err(reason));
                 Ok(())
             }
@@ -109,6 +116,12 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
 
     /// Makes a snapshot when enough was applied since the last, or when a follower needs one.
     pub(super) fn snapshot_if_due(&mut self) -> Result<(), Fatal> {
+        if self
+            .snapshot_not_before
+            .is_some_and(|at| Instant::now() < at)
+        {
+            return Ok(());
+        }
         let last = self.raw_node.store().snapshot_index();
         let entries = self.applied_index.saturating_sub(last);
         let since = AppliedSince {
@@ -160,11 +173,12 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         let start_index = self.raw_node.store().first().saturating_sub(1);
         let compact_to = match self.policy.compact_to(descriptor.index, start_index) {
             None => None,
-            Some(cut) => {
-                let term = raft::Storage::term(self.raw_node.store(), cut)
-                    .map_err(|error| fatal(&raft::Error::Store(error)))?;
-                Some((cut, term))
-            }
+            Some(cut) => match raft::Storage::term(self.raw_node.store(), cut) {
+                Ok(term) => Some((cut, term)),
+                // A received snapshot has just replaced the log; the loop hears of it next.
+                Err(raft::StorageError::Compacted) => None,
+                Err(error) => return Err(fatal(&raft::Error::Store(error))),
+            },
         };
         self.to_log(LogJob::Snapshot {
             descriptor,

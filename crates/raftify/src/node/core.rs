@@ -85,6 +85,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     /// Snapshots whose files the apply task has still to read.
     pub(super) restoring: std::collections::VecDeque<SnapshotDescriptor>,
     pub(super) snapshot_running: bool,
+    /// Set when the last snapshot failed: until when none is made unasked.
+    pub(super) snapshot_not_before: Option<Instant>,
     pub(super) snapshot_waiters: Vec<oneshot::Sender<Result<u64, SnapshotError>>>,
     pub(super) policy: crate::snapshot::CompactionPolicy,
     pub(super) bytes_since_snapshot: u64,
@@ -118,15 +120,6 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     /// Why it cannot go on. Waiters have been answered in every case.
     pub async fn run(mut self) -> Result<(), Fatal> {
         let ended = self.turns().await.map_err(|fatal| self.cause_of(fatal));
-        let cause = UnknownCause::Stopped;
-        self.waiters.fail_all(cause);
-        for proposal in self.proposals.drain(..) {
-            proposal.responder.fail(crate::ProposeError::Stopped);
-        }
-        self.view.send_modify(|view| {
-            view.healthy = false;
-            view.stopped = true;
-        });
         if let Err(fatal) = &ended {
             tracing::error!(node = self.identity.node_id, error = %fatal, "the node stops");
         }
@@ -268,6 +261,20 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         // More next turn: the clock must not starve.
         self.clock.wake_now();
         Ok(())
+    }
+}
+
+impl<L, F: AbstractStateMachine, R: LogReader> Drop for RaftNodeCore<L, F, R> {
+    /// However the loop ends (it may be dropped in the middle), nobody is left to wait for it.
+    fn drop(&mut self) {
+        self.waiters.fail_all(UnknownCause::Stopped);
+        for proposal in self.proposals.drain(..) {
+            proposal.responder.fail(crate::ProposeError::Stopped);
+        }
+        self.view.send_modify(|view| {
+            view.healthy = false;
+            view.stopped = true;
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::handle::RaftNode;
 use super::request::LocalRequestMsg;
 use crate::error::{MembershipError, UnknownCause};
-use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest, NodeChange};
+use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest, NodeChange, Peers};
 use crate::state_machine::AbstractStateMachine;
 
 impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
@@ -98,11 +98,14 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
                     Err(_) => Err(MembershipError::Unknown(UnknownCause::Deadline)),
                 }
             } else if leader_id != 0 {
-                there(
-                    leader_id,
-                    deadline.saturating_duration_since(Instant::now()),
-                )
-                .await
+                let left = deadline.saturating_duration_since(Instant::now());
+                match there(leader_id, left).await {
+                    // It is the other node that stopped, and what it had begun may be done.
+                    Err(MembershipError::Stopped) => {
+                        Err(MembershipError::Unknown(UnknownCause::Stopped))
+                    }
+                    answer => answer,
+                }
             } else {
                 Err(MembershipError::NotLeader { leader: None })
             };
@@ -160,7 +163,12 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         if peers.get(ticket.leader_id).is_none() && !ticket.leader_addr.is_empty() {
             peers.add_peer(ticket.leader_id, ticket.leader_addr.clone());
         }
-        self.add_peers(peers.clone()).await?;
+        let known: Peers = peers
+            .iter()
+            .filter(|(_, peer)| !peer.addr.is_empty())
+            .map(|(id, peer)| (id, peer.clone()))
+            .collect();
+        self.add_peers(known).await?;
         let request = ConfChangeRequest {
             changes: vec![NodeChange::AddLearner {
                 id: ticket.reserved_id,
@@ -174,8 +182,14 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         candidates.extend(peers.ids().filter(|id| *id != ticket.leader_id));
         let mut next = 0;
         loop {
-            if self.shared.view.borrow().is_member {
-                return Ok(());
+            {
+                let view = self.shared.view.borrow();
+                if view.stopped {
+                    return Err(MembershipError::Stopped);
+                }
+                if view.is_member {
+                    return Ok(());
+                }
             }
             let target = candidates
                 .get(next % candidates.len())

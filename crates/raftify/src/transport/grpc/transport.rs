@@ -47,6 +47,13 @@ struct Shared {
     tasks: TaskTracker,
 }
 
+impl Drop for Shared {
+    /// A node that was dropped instead of stopped leaves no task and no connection behind.
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
 impl GrpcTransport {
     /// A transport of the node that `inbox` belongs to. Failures are reported to `inbox`,
     /// snapshots are read from `store`.
