@@ -11,6 +11,8 @@ use crate::membership::{InitialRole, Peer, Peers, SystemState};
 
 /// First contacts that are kept at most; a cluster is far smaller.
 const MET_MAX: usize = 4096;
+/// Addresses that are kept at most, beside those in the log.
+pub(super) const ADDRESSES_MAX: usize = 4096;
 
 /// Local knowledge of peers.
 #[derive(Debug, Clone, Default)]
@@ -37,8 +39,11 @@ impl AddressBook {
         Self { addresses, met }
     }
 
+    /// Keeps an address; a new one is forgotten when there is no room.
     pub(crate) fn add(&mut self, id: u64, addr: &str) {
-        self.addresses.insert(id, addr.to_owned());
+        if self.addresses.len() < ADDRESSES_MAX || self.addresses.contains_key(&id) {
+            self.addresses.insert(id, addr.to_owned());
+        }
     }
 
     pub(crate) fn addr(&self, id: u64) -> Option<&str> {

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::address_book::ADDRESSES_MAX;
 use super::metrics::Counters;
 use super::request::{LocalRequestMsg, ServerRequestMsg};
 use super::{NodeMetrics, NodeView};
@@ -104,13 +105,22 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         self.ask(|tx_msg| LocalRequestMsg::Peers { tx_msg }).await
     }
 
-    /// Adds addresses to this node's own address book, durably. Peers that are down do not
-    /// matter.
+    /// Adds addresses to this node's own address book. They are in use when it returns, and
+    /// durable soon after. Peers that are down do not matter.
     ///
     /// # Errors
-    /// When the node has stopped.
+    /// An address that is none, more of them than a cluster has members, or the node has stopped.
     pub async fn add_peers(&self, peers: impl Into<Peers>) -> Result<(), MembershipError> {
         let peers = peers.into();
+        if peers.len() > ADDRESSES_MAX {
+            return Err(MembershipError::Invalid(format!(
+                "{} peers, the limit is {ADDRESSES_MAX}",
+                peers.len()
+            )));
+        }
+        peers
+            .iter()
+            .try_for_each(|(_, peer)| super::check_addr(&peer.addr))?;
         self.ask(|tx_msg| LocalRequestMsg::AddPeers { peers, tx_msg })
             .await
     }

@@ -208,9 +208,10 @@ impl<S: StableStorage> LogWriter<S> {
         let state = HardState {
             term: message.term,
             vote: message.vote,
-            commit: message.commit,
+            // A later commit index may have been written before, from the cell.
+            commit: message.commit.max(self.written.commit),
         };
-        if state != HardState::default() {
+        if message.term != 0 {
             let promises = (state.term, state.vote) != (self.written.term, self.written.vote);
             if promises || !message.entries.is_empty() || pending.batch.install.is_some() {
                 pending.batch.hard_state = Some(state);

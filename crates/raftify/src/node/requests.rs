@@ -14,6 +14,9 @@ use crate::membership::{Peers, reserve_id_entry, user_entry};
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::LogReader;
 
+/// Proposals that may wait for a quorum, however small they are.
+const WAITING_PROPOSALS_MAX: usize = 1 << 18;
+
 /// What a read that finds the queue full is told.
 const READS_FULL: &str = "too many reads wait";
 
@@ -117,9 +120,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             });
         }
         let (taken, rest) = self.fit_quota(proposals);
-        self.refuse(rest, |_| {
-            ProposeError::Busy("too many bytes wait for a quorum")
-        })?;
+        self.refuse(rest, |_| ProposeError::Busy("too much waits for a quorum"))?;
         if taken.is_empty() {
             return Ok(());
         }
@@ -137,7 +138,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     fn fit_quota(&self, mut proposals: Vec<Proposal<F>>) -> (Vec<Proposal<F>>, Vec<Proposal<F>>) {
         let mut used = self.raw_node.uncommitted_bytes();
         let mut count = 0;
-        for proposal in &proposals {
+        let room = WAITING_PROPOSALS_MAX.saturating_sub(self.waiters.len());
+        for proposal in proposals.iter().take(room) {
             let next = used.saturating_add(proposal.entry.len() as u64);
             if next > self.config.uncommitted_bytes_max && used > 0 {
                 break;
