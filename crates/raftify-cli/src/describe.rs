@@ -181,7 +181,7 @@ impl Metadata {
         if let Some(last_id) = self.last_id {
             rows.push(("last id given out", last_id.to_string()));
         }
-        rows.push(("map bytes", self.map_bytes.to_string()));
+        rows.push(("map bytes (of this reader)", self.map_bytes.to_string()));
         rows.push(("used bytes", self.used_bytes.to_string()));
         rows.push(("free bytes", self.free_bytes.to_string()));
         rows

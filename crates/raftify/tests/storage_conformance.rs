@@ -106,9 +106,12 @@ impl Disk for BadDisk {
     }
 }
 
+/// How an implementation alters what it is given.
+type Change = fn(&mut WriteBatch);
+
 #[tokio::test]
 async fn the_suite_names_the_rule_that_an_implementation_breaks() {
-    let faults: [(fn(&mut WriteBatch), &str); 5] = [
+    let faults: [(Change, &str); 5] = [
         (|batch| batch.hard_state = None, "every field of a batch"),
         (|batch| batch.system = None, "every field of a batch"),
         (|batch| batch.compact_to = None, "every field of a batch"),

@@ -215,6 +215,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             handed: (opened.state.hard_state.term, opened.state.hard_state.vote),
             log_outstanding: VecDeque::new(),
             restoring: opened.state.snapshot.iter().cloned().collect(),
+            snapshot_retries: Default::default(),
             snapshot_running: false,
             snapshot_not_before: None,
             snapshot_waiters: Vec::new(),

@@ -84,6 +84,7 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) log_outstanding: std::collections::VecDeque<Instant>,
     /// Snapshots whose files the apply task has still to read.
     pub(super) restoring: std::collections::VecDeque<SnapshotDescriptor>,
+    pub(super) snapshot_retries: super::snapshot_retry::SnapshotRetries,
     pub(super) snapshot_running: bool,
     /// Set when the last snapshot failed: until when none is made unasked.
     pub(super) snapshot_not_before: Option<Instant>,

@@ -28,17 +28,23 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 .raw_node
                 .report_unreachable(id)
                 .map_err(|error| fatal(&error)),
-            PeerEvent::Snapshot(id, outcome) => {
-                let status = match outcome {
-                    SnapshotOutcome::Delivered => SnapshotStatus::Finish,
-                    SnapshotOutcome::Failed => SnapshotStatus::Failure,
-                };
-                self.raw_node
-                    .report_snapshot(id, status)
-                    .map_err(|error| fatal(&error))
+            PeerEvent::Snapshot(id, SnapshotOutcome::Delivered) => {
+                self.snapshot_retries.delivered(id);
+                self.report_snapshot(id, SnapshotStatus::Finish)
+            }
+            PeerEvent::Snapshot(id, SnapshotOutcome::Failed) => {
+                self.snapshot_retries.failed(id, Instant::now());
+                Ok(())
             }
             PeerEvent::Met { id, incarnation } => self.on_met(id, incarnation),
         }
+    }
+
+    /// Tells the core how a snapshot for `id` ended.
+    pub(super) fn report_snapshot(&mut self, id: u64, status: SnapshotStatus) -> Result<(), Fatal> {
+        self.raw_node
+            .report_snapshot(id, status)
+            .map_err(|error| fatal(&error))
     }
 
     fn on_frame(&mut self, frame: Frame) -> Result<(), Fatal> {

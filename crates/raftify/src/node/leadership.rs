@@ -1,7 +1,7 @@
 //! Requests about membership and leadership, as the loop decides them.
 
 use prost::Message as _;
-use raft::StateRole;
+use raft::{ProgressState, StateRole};
 use tokio::sync::oneshot;
 
 use super::core::{RaftNodeCore, fatal, survivable};
@@ -200,7 +200,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 };
                 match self.raw_node.progress(id).filter(|_| leads) {
                     Some(progress) => PeerStatus {
-                        state: progress.state.to_string(),
+                        state: state_name(progress.state).into(),
                         matched: progress.matched,
                         next: progress.next,
                         active: progress.recent_active || id == self.identity.node_id,
@@ -210,6 +210,14 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 }
             })
             .collect()
+    }
+}
+
+fn state_name(state: ProgressState) -> &'static str {
+    match state {
+        ProgressState::Probe => "Probe",
+        ProgressState::Replicate => "Replicate",
+        ProgressState::Snapshot => "Snapshot",
     }
 }
 

@@ -22,6 +22,7 @@ mod on_ready;
 mod reads;
 mod request;
 mod requests;
+mod snapshot_retry;
 pub(crate) mod startup;
 mod ticking;
 mod view;

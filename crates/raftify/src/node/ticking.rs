@@ -1,6 +1,6 @@
 //! What happens by the clock.
 
-use raft::ProgressState;
+use raft::{ProgressState, SnapshotStatus};
 use tokio::time::Instant;
 
 use super::core::{RaftNodeCore, fatal, survivable};
@@ -46,6 +46,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         }
         self.waiters.sweep();
         self.forget_departed();
+        for id in self.snapshot_retries.due(Instant::now()) {
+            self.report_snapshot(id, SnapshotStatus::Failure)?;
+        }
         self.snapshot_if_due()?;
         self.promote_learner()?;
         self.flush_commit()

@@ -122,7 +122,10 @@ async fn store(
         .map_err(|error| Status::internal(error.to_string()))?;
     // A reason of the stream is the cause of the writer's, which is then "the stream broke".
     fed?;
-    written.map_err(Status::data_loss)
+    written.map_err(|reason| {
+        warn!(reason, "a snapshot could not be kept");
+        Status::internal(reason)
+    })
 }
 
 async fn feed(
