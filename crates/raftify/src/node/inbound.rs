@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft::SnapshotStatus;
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::{Message, MessageType, Snapshot};
 use tokio::time::Instant;
 
+use super::completions::applied_system;
 use super::core::{RaftNodeCore, fatal, survivable};
 use super::log_writer::LogJob;
 use super::metrics::add;
@@ -65,9 +66,23 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             if carries_log && self.log_is_congested() {
                 continue;
             }
+            if self.lacks_snapshot_of(&message) {
+                tracing::warn!(from, "a snapshot was ignored: its file is not here");
+                continue;
+            }
             self.step(message)?;
         }
         Ok(())
+    }
+
+    /// Whether `message` brings a snapshot whose file did not come before it: the log would be
+    /// replaced by nothing, for good.
+    fn lacks_snapshot_of(&self, message: &Message) -> bool {
+        let Some(snapshot) = message.snapshot.as_deref() else {
+            return false;
+        };
+        SnapshotDescriptor::from_snapshot(snapshot)
+            .is_ok_and(|descriptor| descriptor.has_data && !self.snapshots.contains(&descriptor))
     }
 
     /// Steps the core; only a broken invariant or a failed store ends the node.
@@ -182,12 +197,21 @@ fn check(message: &Message, from: u64, own_id: u64) -> Result<(), &'static str> 
         MessageType::MsgPropose => Err("proposals come through the service"),
         MessageType::MsgAppend => check_entries(message),
         MessageType::MsgSnapshot => match message.snapshot.as_deref() {
-            Some(snapshot) if SnapshotDescriptor::from_snapshot(snapshot).is_ok() => Ok(()),
-            _ => Err("its snapshot has no descriptor"),
+            Some(snapshot) => check_snapshot(snapshot),
+            None => Err("it has no snapshot"),
         },
         _ if raft::is_local_msg(message.msg_type()) => Err("its kind is local"),
         _ => Ok(()),
     }
+}
+
+/// What the log would be replaced by must be readable, since afterwards it is too late.
+fn check_snapshot(snapshot: &Snapshot) -> Result<(), &'static str> {
+    let descriptor = SnapshotDescriptor::from_snapshot(snapshot)
+        .map_err(|_| "its snapshot has no descriptor")?;
+    applied_system(&descriptor)
+        .map(drop)
+        .map_err(|_| "its snapshot's address book does not decode")
 }
 
 fn check_entries(message: &Message) -> Result<(), &'static str> {
