@@ -60,6 +60,34 @@ async fn a_cluster_grows_from_one_and_a_new_node_has_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_joins_again_with_its_own_directory_keeps_its_vote() {
+    let mut cluster = Cluster::alone(quick_config());
+    cluster.leader().await;
+    let (listener, addr) = bind();
+    let ticket = ticket(&cluster.node(1), &addr).await;
+    let joiner = cluster.start_joiner(&ticket, listener);
+    joiner.join_cluster(vec![ticket.clone()]).await.unwrap();
+    let before = cluster.node(1).status().await.unwrap();
+    let incarnation = joiner.status().await.unwrap().incarnation;
+    // What a node sends that was restarted and has not read its own log yet.
+    let again = ConfChangeRequest {
+        changes: vec![NodeChange::AddLearner {
+            id: ticket.reserved_id,
+            addr,
+            incarnation,
+            promote: true,
+        }],
+        ..ConfChangeRequest::default()
+    };
+    let reply = cluster.node(1).change_config(again).await.unwrap();
+    assert_eq!(reply.conf_state.voters, [1, 2]);
+    let after = cluster.node(1).status().await.unwrap();
+    assert_eq!(after.voters, [1, 2]);
+    assert_eq!(after.last_index, before.last_index, "nothing was proposed");
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_joiners_at_the_same_moment_get_two_ids_and_both_join() {
     let mut cluster = Cluster::alone(quick_config());
     cluster.leader().await;

@@ -222,6 +222,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             bytes_since_snapshot: 0,
             applied_index: snapshot_index,
             departing: BTreeMap::new(),
+            commit_at_start: opened.state.hard_state.commit,
             leaves_at: None,
             view,
             counters,

@@ -153,7 +153,13 @@ fn update_peers(
         if peer.incarnation != 0 {
             entry.incarnation = peer.incarnation;
         }
-        entry.promote = peer.promote;
+        // Another address says nothing of what the node is waiting to be.
+        let only_moves = change.changes.iter().any(|single| {
+            single.node_id == peer.id && single.change_type() == ConfChangeType::UpdateNode
+        });
+        if !only_moves {
+            entry.promote = peer.promote;
+        }
         system.peers.insert(peer.id, entry);
     }
     for single in &change.changes {
@@ -244,6 +250,24 @@ mod tests {
         assert_eq!(
             (learner.role, learner.promote),
             (InitialRole::Learner, true)
+        );
+
+        let moved = ConfChangeV2 {
+            changes: vec![single(ConfChangeType::UpdateNode, 7)],
+            ..ConfChangeV2::default()
+        };
+        let changed = [ChangedPeer {
+            id: 7,
+            addr: "h8:1".into(),
+            incarnation: 0,
+            promote: false,
+        }];
+        update_peers(&mut system, &conf, &moved, &changed);
+        let learner = system.peers.get(7).unwrap();
+        assert_eq!(
+            (learner.addr.as_str(), learner.incarnation, learner.promote),
+            ("h8:1", 70, true),
+            "it still waits to be a voter"
         );
 
         let promote = ConfChangeV2 {

@@ -94,6 +94,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) applied_index: u64,
     /// Nodes that left, with the moment from which their address is not needed.
     pub(super) departing: BTreeMap<u64, Instant>,
+    /// What was known to be committed when the node started.
+    pub(super) commit_at_start: u64,
     /// Set when this node was removed: when it stops.
     pub(super) leaves_at: Option<Instant>,
 
@@ -174,7 +176,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.ready_passes()?;
         self.publish();
         loop {
-            if self.leaves_at.is_some_and(|at| Instant::now() >= at) {
+            if self.leaves_now() {
                 tracing::info!(node = self.identity.node_id, "left the cluster");
                 return Ok(());
             }
@@ -197,6 +199,12 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.ready_passes()?;
             self.publish();
         }
+    }
+
+    /// Whether this node was removed, long enough ago, and nothing that is committed adds it again.
+    fn leaves_now(&self) -> bool {
+        self.leaves_at.is_some_and(|at| Instant::now() >= at)
+            && self.applied_index >= self.raw_node.commit_index()
     }
 
     async fn wake(&mut self) -> Woken<L, F> {

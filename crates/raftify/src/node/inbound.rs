@@ -95,9 +95,12 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
 
     /// How long a removed node stays: long enough for the messages that tell the others. One that
     /// led stays for an election, since its answers to votes tell what its last messages may have
-    /// failed to.
+    /// failed to. One that finds its removal again at a start stays until its peers may have come
+    /// to tell it that it was added again.
     fn farewell(&self) -> Duration {
-        if self.view.borrow().is_leader {
+        if self.raw_node.commit_index() <= self.commit_at_start {
+            self.config.election_timeout * 3
+        } else if self.view.borrow().is_leader {
             self.config.election_timeout * 2
         } else {
             self.config.heartbeat_interval * 2

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::core::{RaftNodeCore, fatal, survivable};
 use crate::error::{Fatal, MembershipError};
-use crate::membership::{ConfChangeRequest, NodeChange};
+use crate::membership::{ChangeReply, ConfChangeRequest, InitialRole, NodeChange};
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::LogReader;
 use crate::transport::{NodeStatus, PeerStatus};
@@ -43,6 +43,36 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.check_one(change)?;
         }
         self.check_voters_remain(request)
+    }
+
+    /// Whether the request is a member's, with the data directory that the cluster knows, to join:
+    /// a node that joins at each of its starts must not be made a learner again.
+    pub(super) fn has_joined(&self, request: &ConfChangeRequest) -> bool {
+        let [
+            NodeChange::AddLearner {
+                id,
+                addr,
+                incarnation,
+                promote: true,
+            },
+        ] = request.changes.as_slice()
+        else {
+            return false;
+        };
+        let peer = self.system.system.peers.get(*id);
+        peer.is_some_and(|peer| {
+            let voter = peer.role != InitialRole::Learner;
+            peer.addr == *addr && peer.incarnation == *incarnation && (voter || peer.promote)
+        })
+    }
+
+    /// The answer to a change that is there already.
+    pub(super) fn nothing_changed(&self) -> ChangeReply {
+        ChangeReply {
+            index: self.applied_index,
+            conf_state: self.system.conf_state.clone(),
+            peers: self.system.system.peers.clone(),
+        }
     }
 
     fn check_one(&self, change: &NodeChange) -> Result<(), MembershipError> {

@@ -67,6 +67,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             }
             LocalRequestMsg::ChangeConfig { request, tx_msg } => {
                 match self.check_change(&request) {
+                    Ok(()) if self.has_joined(&request) => {
+                        tx_msg.send(Ok(self.nothing_changed())).ok();
+                    }
                     Ok(()) => self.propose_change(&request, tx_msg)?,
                     Err(error) => drop(tx_msg.send(Err(error))),
                 }
