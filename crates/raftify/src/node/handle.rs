@@ -139,22 +139,26 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
 
     pub(super) async fn read_index_within(&self, patience: Duration) -> Result<u64, ReadError> {
         let deadline = Instant::now() + patience;
-        let (tx_msg, rx) = oneshot::channel();
+        self.ask_read(deadline, |tx_msg| LocalRequestMsg::ReadIndex { tx_msg })
+            .await
+    }
+
+    /// Sends a read to the loop and waits for its answer.
+    async fn ask_read<T>(
+        &self,
+        deadline: Instant,
+        request: impl FnOnce(oneshot::Sender<Result<T, ReadError>>) -> LocalRequestMsg<L, F>,
+    ) -> Result<T, ReadError> {
+        let (sender, receiver) = oneshot::channel();
         let asked = async {
-            let request = LocalRequestMsg::ReadIndex { tx_msg };
-            self.shared
-                .tx_local
-                .send(request)
-                .await
-                .map_err(|_| ReadError::Stopped)?;
-            rx.await.map_err(|_| ReadError::Stopped)?
+            let sent = self.shared.tx_local.send(request(sender)).await;
+            sent.map_err(|_| ReadError::Stopped)?;
+            receiver.await.map_err(|_| ReadError::Stopped)?
         };
-        match timeout_at(deadline, asked).await {
-            Ok(answer) => answer,
-            Err(_) => Err(ReadError::NotConfirmed {
-                leader: self.leader_hint(),
-            }),
-        }
+        let late = |_| ReadError::NotConfirmed {
+            leader: self.leader_hint(),
+        };
+        timeout_at(deadline, asked).await.map_err(late)?
     }
 
     /// A query of the state machine ([`AbstractStateMachine::query`]).
@@ -181,22 +185,11 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
             Consistency::Linearizable => drop(self.read_index_within(patience).await?),
             Consistency::Stale => {}
         }
-        let (tx_msg, rx) = oneshot::channel();
-        let asked = async {
-            let request = LocalRequestMsg::Query { request, tx_msg };
-            self.shared
-                .tx_local
-                .send(request)
-                .await
-                .map_err(|_| ReadError::Stopped)?;
-            rx.await.map_err(|_| ReadError::Stopped)?
-        };
-        match timeout_at(deadline, asked).await {
-            Ok(answer) => answer,
-            Err(_) => Err(ReadError::NotConfirmed {
-                leader: self.leader_hint(),
-            }),
-        }
+        self.ask_read(deadline, |tx_msg| LocalRequestMsg::Query {
+            request,
+            tx_msg,
+        })
+        .await
     }
 
     /// Makes a snapshot of what has been applied, durably, and compacts the log behind it. The

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError as CoreError};
 
+use super::committed::is_member;
 use crate::snapshot::SnapshotDescriptor;
 use crate::storage::{LogReader, StorageError, StoredState};
 
@@ -260,7 +261,7 @@ impl<R: LogReader> Storage for LogView<R> {
                 && snapshot
                     .conf_state
                     .as_ref()
-                    .is_some_and(|conf| knows(conf, to))
+                    .is_some_and(|conf| is_member(conf, to))
         });
         match usable {
             Some(snapshot) => Ok(snapshot.to_snapshot()),
@@ -270,17 +271,6 @@ impl<R: LogReader> Storage for LogView<R> {
             }
         }
     }
-}
-
-fn knows(conf: &ConfState, id: u64) -> bool {
-    [
-        &conf.voters,
-        &conf.learners,
-        &conf.voters_outgoing,
-        &conf.learners_next,
-    ]
-    .iter()
-    .any(|ids| ids.contains(&id))
 }
 
 fn to_core(error: StorageError) -> CoreError {
