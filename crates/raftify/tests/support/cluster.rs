@@ -55,13 +55,18 @@ pub fn bind() -> (TcpListener, String) {
 }
 
 impl Cluster {
-    /// A static cluster of `size` voters.
-    pub fn start(size: u64, config: Config) -> Self {
-        let mut cluster = Self {
+    /// No member yet.
+    pub fn empty(config: Config) -> Self {
+        Self {
             dir: tempfile::tempdir().unwrap(),
             config,
             members: BTreeMap::new(),
-        };
+        }
+    }
+
+    /// A static cluster of `size` voters.
+    pub fn start(size: u64, config: Config) -> Self {
+        let mut cluster = Self::empty(config);
         let sockets: BTreeMap<u64, _> = (1..=size).map(|id| (id, bind())).collect();
         let mut peers = Peers::new();
         for (id, (_, addr)) in &sockets {
@@ -77,11 +82,7 @@ impl Cluster {
 
     /// A cluster of one, which others join.
     pub fn alone(config: Config) -> Self {
-        let mut cluster = Self {
-            dir: tempfile::tempdir().unwrap(),
-            config,
-            members: BTreeMap::new(),
-        };
+        let mut cluster = Self::empty(config);
         let (listener, addr) = bind();
         let config = cluster.config.clone();
         cluster.spawn(1, addr, listener, config);

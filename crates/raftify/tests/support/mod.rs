@@ -9,6 +9,7 @@
 
 pub mod cluster;
 pub mod simulated;
+pub mod world;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
