@@ -10,10 +10,10 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use raftify::client::proto;
-#[cfg(feature = "slog")]
-use raftify::raft::logger::Slogger;
 #[cfg(not(feature = "slog"))]
 use raftify::raft::default_logger;
+#[cfg(feature = "slog")]
+use raftify::raft::logger::Slogger;
 use raftify::raft::{formatter::set_custom_formatter, logger::Logger};
 use raftify::state_machine::{ApplyError, SnapshotReader};
 use raftify::{

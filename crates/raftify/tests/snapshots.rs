@@ -4,9 +4,11 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use raftify::Config;
 use raftify::storage::{LogReader as _, StableStorage as _};
+use raftify::transport::in_memory::LinkFaults;
 use support::until;
 use support::world::{World, world_config};
 
@@ -161,5 +163,48 @@ async fn snapshots_in_a_row_reach_a_follower_that_restores_while_the_next_one_co
     world.kill(behind).await;
     world.start_node(behind);
     world.all_have(280).await;
+    world.stop_all().await;
+}
+
+#[tokio::test]
+async fn the_log_behind_a_snapshot_on_its_way_is_kept_until_it_has_arrived() {
+    let (mut world, leader, behind) = far_behind().await;
+    let slow = LinkFaults {
+        delay_min: Duration::from_millis(800),
+        delay_max: Duration::from_millis(800),
+        ..LinkFaults::default()
+    };
+    world.network.set_link_faults(leader, behind, slow);
+    world.start_node(behind);
+    until("a snapshot is on its way", || async {
+        let status = world.node(leader).status().await.unwrap();
+        let peers = status.peers.iter();
+        peers
+            .filter(|peer| peer.id == behind)
+            .any(|peer| peer.state.ends_with("Snapshot"))
+    })
+    .await;
+    // The snapshot has its delay; what follows it has none.
+    world
+        .network
+        .set_link_faults(leader, behind, LinkFaults::default());
+    let made = || world.node(leader).metrics().snapshots_made_total;
+    let before = made();
+    world.propose_lines(leader, "meanwhile", 100).await;
+    until("later snapshots were made", || {
+        std::future::ready(made() >= before + 2)
+    })
+    .await;
+    let installed = || world.node(behind).metrics().snapshots_installed_total;
+    assert_eq!(installed(), 0, "it arrived too early to show anything");
+    world.all_have(200).await;
+    assert_eq!(installed(), 1, "what it lacked was cut while it travelled");
+    // And then it goes.
+    world.propose_lines(leader, "after", 40).await;
+    until("the log is cut", || async {
+        let status = world.node(leader).status().await.unwrap();
+        status.first_index + 25 > status.last_index
+    })
+    .await;
     world.stop_all().await;
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use raft::ProgressState;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -171,7 +172,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             return Ok(());
         }
         let start_index = self.raw_node.store().first().saturating_sub(1);
-        let compact_to = match self.policy.compact_to(descriptor.index, start_index) {
+        let cut = self.policy.compact_to(descriptor.index, start_index);
+        let cut = cut.map(|cut| cut.min(self.snapshots_on_their_way()));
+        let compact_to = match cut.filter(|cut| *cut > start_index) {
             None => None,
             Some(cut) => match raft::Storage::term(self.raw_node.store(), cut) {
                 Ok(term) => Some((cut, term)),
@@ -184,6 +187,20 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             descriptor,
             compact_to,
         })
+    }
+
+    /// The least index of a snapshot that is being sent. The log behind it stays: a follower would
+    /// find its end cut when it has the snapshot, and would need another one, again and again as
+    /// long as writes go on. The transport ends a snapshot that makes no progress, so this holds
+    /// nothing for ever.
+    fn snapshots_on_their_way(&self) -> u64 {
+        let sending = self.raw_node.progress_iter().filter(|(_, progress)| {
+            self.raw_node.is_leader() && progress.state == ProgressState::Snapshot
+        });
+        sending
+            .map(|(_, progress)| progress.pending_snapshot)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     fn snapshotted(&mut self, descriptor: SnapshotDescriptor, compacted_to: Option<(u64, u64)>) {

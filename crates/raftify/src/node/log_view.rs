@@ -104,8 +104,10 @@ impl<R: LogReader> LogView<R> {
         self.clear_cache();
     }
 
-    /// An own snapshot became durable.
+    /// An own snapshot became durable. Whoever wanted one before asks again if it does not do:
+    /// else each wish that came while it was made would cost another snapshot.
     pub(crate) fn snapshotted(&mut self, descriptor: SnapshotDescriptor) {
+        self.wanted_snapshot.set(None);
         if descriptor.index > self.snapshot_index() {
             self.snapshot = Some(descriptor);
         }

@@ -3,7 +3,7 @@
 use raft::eraftpb::Message;
 
 use super::{InMemoryNetwork, Registered};
-use crate::snapshot::SnapshotDescriptor;
+use crate::snapshot::{SnapshotChunks, SnapshotDescriptor};
 use crate::transport::size::message_bytes;
 use crate::transport::{Frame, Refusal, SnapshotOutcome};
 
@@ -34,15 +34,20 @@ impl InMemoryNetwork {
     async fn try_send_snapshot(&self, from: u64, to: u64, message: Message) -> Result<(), String> {
         let sender = self.shared.node(from).ok_or("the sender is gone")?;
         let receiver = self.shared.node(to).ok_or("the receiver is gone")?;
-        self.way(from, to).await.map_err(|()| "lost on the way")?;
         let snapshot = message
             .snapshot
             .as_deref()
             .ok_or("the message holds no snapshot")?;
         let descriptor =
             SnapshotDescriptor::from_snapshot(snapshot).map_err(|error| error.to_string())?;
-        if descriptor.has_data {
-            self.copy(from, to, &descriptor, &sender, &receiver).await?;
+        // Opened before it is on its way, as a stream's file is: what is being sent stays.
+        let chunks = match descriptor.has_data {
+            true => Some(open(&sender, &descriptor)?),
+            false => None,
+        };
+        self.way(from, to).await.map_err(|()| "lost on the way")?;
+        if let Some(chunks) = chunks {
+            self.copy(from, to, chunks, &descriptor, &receiver).await?;
         }
         let frame = Frame {
             origin: sender.inbox.origin_to(to),
@@ -56,14 +61,10 @@ impl InMemoryNetwork {
         &self,
         from: u64,
         to: u64,
+        chunks: SnapshotChunks,
         descriptor: &SnapshotDescriptor,
-        sender: &Registered,
         receiver: &Registered,
     ) -> Result<(), String> {
-        let chunks = sender
-            .store
-            .chunks(descriptor, CHUNK_BYTES)
-            .map_err(|error| error.to_string())?;
         let mut writer = receiver
             .store
             .receive(descriptor)
@@ -80,6 +81,11 @@ impl InMemoryNetwork {
         }
         writer.finish().map_err(|error| error.to_string())
     }
+}
+
+fn open(sender: &Registered, descriptor: &SnapshotDescriptor) -> Result<SnapshotChunks, String> {
+    let chunks = sender.store.chunks(descriptor, CHUNK_BYTES);
+    chunks.map_err(|error| error.to_string())
 }
 
 async fn deliver(receiver: &Registered, frame: Frame) -> Result<(), String> {
