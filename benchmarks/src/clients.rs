@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 
 use crate::args::Window;
 use crate::channels;
-use crate::figures::Figures;
+use crate::figures::{Figures, LogCount};
 use crate::load::{self, Client};
 use crate::row::{Row, Way};
 use crate::table::{Keys, Table};
@@ -17,6 +17,15 @@ use crate::usage::Meter;
 
 /// The handle of a node that is measured.
 pub(crate) type Node = RaftNode<Bytes, Table>;
+
+/// What the log of a node has written so far.
+pub(crate) fn log_count(node: &Node) -> LogCount {
+    let metrics = node.metrics();
+    LogCount {
+        writes: metrics.log_writes_total,
+        entries: metrics.log_entries_total,
+    }
+}
 
 /// Measures a row whose callers are in the leader's process.
 pub(crate) async fn in_process(

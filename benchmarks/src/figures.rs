@@ -20,6 +20,9 @@ pub(crate) struct Figures {
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
     pub(crate) cpu_us_per_operation: f64,
+    /// In one write of the leader's log; 0 where there is no log.
+    #[serde(default)]
+    pub(crate) entries_per_write: f64,
     /// Of this process; 0 when they are not counted.
     pub(crate) allocations_per_operation: f64,
 }
@@ -92,8 +95,24 @@ impl Outcomes {
             p99_us: percentile(0.99),
             p999_us: percentile(0.999),
             cpu_us_per_operation: used.cpu.as_secs_f64() * 1e6 / each,
+            entries_per_write: 0.0,
             allocations_per_operation: used.allocations as f64 / each,
         })
+    }
+}
+
+/// How much the leader's log has written.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct LogCount {
+    pub(crate) writes: u64,
+    pub(crate) entries: u64,
+}
+
+impl LogCount {
+    /// What was written since `before`, in entries for each write.
+    pub(crate) fn entries_per_write_since(self, before: Self) -> f64 {
+        let writes = self.writes.saturating_sub(before.writes).max(1);
+        self.entries.saturating_sub(before.entries) as f64 / writes as f64
     }
 }
 
@@ -121,6 +140,7 @@ pub(crate) fn median(repeats: &[Figures]) -> Option<Figures> {
         p99_us: of(|one| one.p99_us),
         p999_us: of(|one| one.p999_us),
         cpu_us_per_operation: of(|one| one.cpu_us_per_operation),
+        entries_per_write: of(|one| one.entries_per_write),
         allocations_per_operation: of(|one| one.allocations_per_operation),
     })
 }

@@ -45,14 +45,14 @@ fn table(text: &mut String, group: Group, results: &Results) {
         return;
     }
     writeln!(text, "\n## {}\n", group.title()).ok();
-    text.push_str("| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each |");
+    text.push_str("| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each | entries a write |");
     let counted = cfg!(feature = "count-allocations");
     text.push_str(if counted {
         " allocations each |\n"
     } else {
         "\n"
     });
-    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|");
+    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     text.push_str(if counted { "--:|\n" } else { "\n" });
     for row in rows {
         if let Some(figures) = results.get(&row).and_then(|all| figures::median(all)) {
@@ -68,7 +68,7 @@ fn line(text: &mut String, row: &Row, figures: &Figures, counted: bool) {
     };
     write!(
         text,
-        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} | {} |",
         row.way.title(),
         row.clients,
         row.bytes,
@@ -77,6 +77,7 @@ fn line(text: &mut String, row: &Row, figures: &Figures, counted: bool) {
         time(figures.p99_us),
         time(figures.p999_us),
         time(figures.cpu_us_per_operation),
+        each_write(figures.entries_per_write),
     )
     .ok();
     if counted {
@@ -96,6 +97,14 @@ fn thousands(value: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+fn each_write(entries: f64) -> String {
+    if entries > 0.0 {
+        format!("{entries:.1}")
+    } else {
+        String::new()
+    }
 }
 
 /// Microseconds in the unit that suits them.

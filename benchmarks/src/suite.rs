@@ -64,11 +64,11 @@ async fn measure_group(
             let cluster = MemoryCluster::start(dir.path()).await?;
             for row in rows {
                 let leader = cluster.leader()?;
-                let meter = Meter::default();
-                note(
-                    row,
-                    clients::in_process(leader, row, settings.window, &meter).await?,
-                );
+                let (meter, before) = (Meter::default(), clients::log_count(leader));
+                let mut figures = clients::in_process(leader, row, settings.window, &meter).await?;
+                figures.entries_per_write =
+                    clients::log_count(leader).entries_per_write_since(before);
+                note(row, figures);
             }
             cluster.stop().await;
         }
@@ -86,12 +86,15 @@ async fn one_process(
 ) -> Result<(), String> {
     let cluster = OneProcess::start(dir).await?;
     let (meter, addr) = (Meter::default(), cluster.leader_addr()?);
+    let leader = cluster.leader()?;
     for row in rows {
-        let figures = if is_remote(row.way) {
+        let before = clients::log_count(leader);
+        let mut figures = if is_remote(row.way) {
             clients::remote(&addr, row, settings.window, &meter).await?
         } else {
-            clients::in_process(cluster.leader()?, row, settings.window, &meter).await?
+            clients::in_process(leader, row, settings.window, &meter).await?
         };
+        figures.entries_per_write = clients::log_count(leader).entries_per_write_since(before);
         note(row, figures);
     }
     cluster.stop().await;
@@ -107,11 +110,13 @@ async fn three_processes(
     let mut cluster = Processes::start(dir).await?;
     let (meter, addr) = (cluster.meter(), cluster.leader_addr()?);
     for row in rows {
-        let figures = if is_remote(row.way) {
+        let before = cluster.log_count().await?;
+        let mut figures = if is_remote(row.way) {
             clients::remote(&addr, row, settings.window, &meter).await?
         } else {
             cluster.measure(row, settings.window).await?
         };
+        figures.entries_per_write = cluster.log_count().await?.entries_per_write_since(before);
         note(row, figures);
     }
     cluster.stop().await;

@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use super::{one_process, until_led};
 use crate::args::{NodeArgs, Window};
 use crate::clients;
-use crate::figures::Figures;
+use crate::figures::{Figures, LogCount};
 use crate::row::Row;
 use crate::usage::Meter;
 
@@ -17,6 +17,8 @@ pub(crate) enum Order {
     Lead,
     /// Measure a row with callers in this process.
     Measure { row: Row, window: Window },
+    /// Say what the log has written.
+    Count,
 }
 
 /// What it answers.
@@ -26,6 +28,8 @@ pub(crate) enum Answer {
     Leads,
     /// What it measured. Only its own processor time is in it.
     Measured(Figures),
+    /// What its log has written since it started.
+    Counted(LogCount),
     /// Why it could not.
     Failed(String),
 }
@@ -56,5 +60,6 @@ async fn obey(server: &one_process::Server, order: Order) -> Result<Answer, Stri
             let measured = clients::in_process(server, &row, window, &Meter::default()).await?;
             Ok(Answer::Measured(measured))
         }
+        Order::Count => Ok(Answer::Counted(clients::log_count(server))),
     }
 }

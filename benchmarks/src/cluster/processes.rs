@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use super::free_addrs;
 use super::node_process::{Answer, Order};
 use crate::args::Window;
-use crate::figures::Figures;
+use crate::figures::{Figures, LogCount};
 use crate::load;
 use crate::row::Row;
 use crate::usage::Meter;
@@ -60,7 +60,16 @@ impl Processes {
                 ..figures
             }),
             Answer::Failed(reason) => Err(reason),
-            Answer::Leads => Err("the node answered another question".to_owned()),
+            Answer::Leads | Answer::Counted(_) => Err(other_question()),
+        }
+    }
+
+    /// What the leader's log has written.
+    pub(crate) async fn log_count(&mut self) -> Result<LogCount, String> {
+        match self.leader()?.obey(&Order::Count).await? {
+            Answer::Counted(count) => Ok(count),
+            Answer::Failed(reason) => Err(reason),
+            Answer::Leads | Answer::Measured(_) => Err(other_question()),
         }
     }
 
@@ -102,6 +111,10 @@ impl Processes {
             drop(answers);
         }
     }
+}
+
+fn other_question() -> String {
+    "the node answered another question".to_owned()
 }
 
 impl Process {
