@@ -10,7 +10,7 @@ use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder
 /// ready, without holding back much.
 const YIELD_THRESHOLD_BYTES: usize = 64 << 10;
 /// The buffer with which a stream begins. Small requests fit; frames reserve what they need.
-const BUFFER_BYTES: usize = 4 << 10;
+pub(crate) const BUFFER_BYTES: usize = 4 << 10;
 
 /// Encodes `T` and decodes `U`.
 ///

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -12,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 use super::messages::Receiving;
 use super::{Shared, propose_stream, snapshot};
 use crate::error::{MembershipError, ProposeError, ReadError, SnapshotError};
+use crate::transport::grpc::codec::BUFFER_BYTES;
 use crate::transport::grpc::convert;
 use crate::transport::grpc::proto::raft_service_server::RaftService;
 use crate::transport::grpc::proto::*;
@@ -19,6 +21,11 @@ use crate::transport::grpc::wire_error::WireError;
 
 /// Which queue was full.
 const REQUESTS: &str = "too many requests in progress";
+
+/// A smaller entry is copied out of its request: each unary request has a buffer of its own, and
+/// an entry lives for long (in the log's cache, often in the state machine) and would keep all of
+/// it.
+const SHARED_ENTRY_BYTES_MIN: usize = BUFFER_BYTES / 2;
 
 /// A place among the requests in progress, and in the count of what runs.
 pub(super) struct Admitted {
@@ -88,6 +95,15 @@ fn answer<T, R, E: WireError>(
     }
 }
 
+/// An entry that keeps at most twice its size in memory.
+fn detached(entry: Bytes) -> Bytes {
+    if entry.len() < SHARED_ENTRY_BYTES_MIN {
+        Bytes::copy_from_slice(&entry)
+    } else {
+        entry
+    }
+}
+
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[async_trait]
@@ -107,7 +123,7 @@ impl RaftService for Service {
         let result = self
             .shared
             .handler
-            .propose(request.entry, timeout, request.forwarded)
+            .propose(detached(request.entry), timeout, request.forwarded)
             .await;
         answer(result, |answer| ProposeReply { answer })
     }
