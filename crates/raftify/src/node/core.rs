@@ -193,6 +193,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 Woken::Peer(None) | Woken::Local(None) | Woken::Server(None) | Woken::Tick => {}
             }
             self.drain()?;
+            self.let_others_in().await?;
             self.flush_proposals()?;
             self.reads_to_core()?;
             self.run_due_ticks()?;
@@ -218,6 +219,19 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             request = self.rx_server.recv(), if !self.rx_server.is_closed() => Woken::Server(request),
             () = self.clock.wait() => Woken::Tick,
         }
+    }
+
+    /// While callers wait for earlier answers, more of them are about to ask: those that can run
+    /// now do so before the batch is closed. The runtime likes to run this loop right behind the
+    /// one caller that woke it, and a batch of one costs as much as a batch of many. A caller that
+    /// is alone is not held up.
+    async fn let_others_in(&mut self) -> Result<(), Fatal> {
+        let proposals = !self.proposals.is_empty() && self.waiters.len() > 0;
+        if proposals || self.reads.more_may_come() {
+            tokio::task::yield_now().await;
+            self.drain()?;
+        }
+        Ok(())
     }
 
     /// Takes what else is waiting, each source up to its budget.

@@ -49,6 +49,11 @@ impl Reads {
         self.waiting.len().saturating_add(in_rounds)
     }
 
+    /// Whether a new round is about to begin while others are under way.
+    pub(crate) fn more_may_come(&self) -> bool {
+        !self.waiting.is_empty() && !self.rounds.is_empty()
+    }
+
     /// The context of a new round of everything that waits, if there is any.
     pub(crate) fn begin(&mut self) -> Option<Bytes> {
         if self.waiting.is_empty() || self.rounds.len() >= ROUNDS_MAX {
