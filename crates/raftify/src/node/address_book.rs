@@ -14,6 +14,16 @@ const MET_MAX: usize = 4096;
 /// Addresses that are kept at most, beside those in the log.
 pub(super) const ADDRESSES_MAX: usize = 4096;
 
+/// Where the note of an address book is on its way to the disk.
+#[derive(Debug, Default)]
+pub(super) struct NoteState {
+    pub(super) is_under_way: bool,
+    /// Whether something changed since it went.
+    pub(super) is_outdated: bool,
+    /// First contacts that go with the next.
+    pub(super) met: Vec<(u64, u64)>,
+}
+
 /// Local knowledge of peers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AddressBook {
@@ -67,6 +77,11 @@ impl AddressBook {
         }
         self.met.insert(id, incarnation);
         true
+    }
+
+    /// Whether `id` is known as `incarnation`.
+    pub(crate) fn knows(&self, id: u64, incarnation: u64) -> bool {
+        self.met.get(&id) == Some(&incarnation)
     }
 
     /// The log says which incarnation it is.
@@ -126,6 +141,7 @@ mod tests {
         book.add(3, "c:1");
         assert!(book.meet(2, 20));
         assert!(!book.meet(2, 21), "the first contact stays");
+        assert!(book.knows(2, 20) && !book.knows(2, 21));
         let again = AddressBook::from_note(&book.note(&system));
         assert_eq!(again.addr(3), Some("c:1"));
         assert_eq!(again.addr(2), Some("b:1"));

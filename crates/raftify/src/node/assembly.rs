@@ -203,6 +203,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             placement: self.placement,
             system,
             local: opened.local,
+            note: Default::default(),
             addresses_changed: true,
             waiters: Waiters::new(),
             proposals: Vec::new(),

@@ -47,12 +47,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 self.snapshotted(descriptor, compacted_to);
                 Ok(())
             }
-            LogEvent::Noted { met } => {
-                for (id, incarnation) in met {
-                    self.inbox.set_incarnation(id, Some(incarnation));
-                }
-                Ok(())
-            }
+            LogEvent::Noted { met } => self.noted(met),
             LogEvent::Failed(error) => Err(Fatal::Storage(error.to_string())),
         }
     }
@@ -155,7 +150,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             reply.send(Err(SnapshotError::InProgress)).ok();
             return Ok(());
         }
-        if last >= self.applied_index {
+        // Callers hear of their entries before this loop does; what they heard of is committed.
+        if last >= self.raw_node.commit_index() {
             reply.send(Ok(last)).ok();
             return Ok(());
         }

@@ -61,6 +61,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) system: Arc<AppliedSystem>,
     /// Addresses and incarnations that this node knows by itself, not by the log.
     pub(super) local: super::address_book::AddressBook,
+    /// The note of it on its way to the log's store.
+    pub(super) note: super::address_book::NoteState,
     /// Set when an address changed since the view was shown.
     pub(super) addresses_changed: bool,
     pub(super) waiters: Waiters<F::Response>,

@@ -65,28 +65,16 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
 
     /// Whether this node leads, asked of the loop itself; false when the node has stopped.
     pub async fn is_leader(&self) -> bool {
-        let (tx_msg, rx) = oneshot::channel();
-        let sent = self
-            .shared
-            .tx_local
-            .send(LocalRequestMsg::IsLeader { tx_msg })
-            .await;
-        sent.is_ok() && rx.await.unwrap_or(false)
+        self.ask(|tx_msg| LocalRequestMsg::IsLeader { tx_msg })
+            .await
+            .unwrap_or(false)
     }
 
     /// The leader, 0 when none is known or the node has stopped.
     pub async fn leader_id(&self) -> u64 {
-        let (tx_msg, rx) = oneshot::channel();
-        let sent = self
-            .shared
-            .tx_local
-            .send(LocalRequestMsg::LeaderId { tx_msg })
-            .await;
-        if sent.is_ok() {
-            rx.await.unwrap_or(0)
-        } else {
-            0
-        }
+        self.ask(|tx_msg| LocalRequestMsg::LeaderId { tx_msg })
+            .await
+            .unwrap_or(0)
     }
 
     /// The node as it is.

@@ -125,9 +125,33 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     }
 
     /// Notes durably what this node knows of its peers; those in `met` are taken from then on.
-    pub(super) fn write_note(&self, met: Vec<(u64, u64)>) -> Result<(), Fatal> {
+    /// One note is on its way at a time, so that a disk that hangs gathers no more of them; it
+    /// holds everything, and what came later goes with the next.
+    pub(super) fn write_note(&mut self, met: Vec<(u64, u64)>) -> Result<(), Fatal> {
+        self.note.met.extend(met);
+        if self.note.is_under_way {
+            self.note.is_outdated = true;
+            return Ok(());
+        }
+        self.note.is_under_way = true;
         let system = self.local.note(&self.system.system).encode().into();
+        let met = std::mem::take(&mut self.note.met);
         self.to_log(LogJob::Note { system, met })
+    }
+
+    /// The note is durable: those in `met` are taken from now on.
+    pub(super) fn noted(&mut self, met: Vec<(u64, u64)>) -> Result<(), Fatal> {
+        for (id, incarnation) in met {
+            // It may have been removed, or named by the log, while the note was on its way.
+            if self.local.knows(id, incarnation) {
+                self.inbox.set_incarnation(id, Some(incarnation));
+            }
+        }
+        self.note.is_under_way = false;
+        if std::mem::take(&mut self.note.is_outdated) {
+            return self.write_note(Vec::new());
+        }
+        Ok(())
     }
 
     /// The address of a node: the log's, else this node's own knowledge.
