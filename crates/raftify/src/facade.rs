@@ -251,6 +251,11 @@ fn listen(addr: &str) -> Result<TcpListener, BootstrapError> {
         source,
     };
     let resolved: Vec<SocketAddr> = addr.to_socket_addrs().map_err(failed)?.collect();
+    if resolved.iter().all(|one| one.ip().is_unspecified()) {
+        return Err(BootstrapError::Config(format!(
+            "other nodes cannot reach {addr}: give the address by which they know this host"
+        )));
+    }
     let listener = TcpListener::bind(resolved.as_slice()).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
@@ -264,5 +269,26 @@ fn advertised(given: &str, listener: &TcpListener) -> String {
     match given.rsplit_once(':') {
         Some((host, "0")) => format!("{host}:{}", bound.port()),
         _ => given.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_means_any_is_refused_since_others_get_it() {
+        for addr in ["0.0.0.0:0", "[::]:0"] {
+            let error = listen(addr).unwrap_err().to_string();
+            assert!(error.contains("give the address"), "{error}");
+        }
+    }
+
+    #[test]
+    fn port_zero_is_advertised_as_the_port_it_became() {
+        let listener = listen("127.0.0.1:0").unwrap();
+        let addr = advertised("127.0.0.1:0", &listener);
+        assert_eq!(addr, listener.local_addr().unwrap().to_string());
+        assert_eq!(advertised("node-1:7000", &listener), "node-1:7000");
     }
 }

@@ -16,8 +16,10 @@ use crate::state_machine::AbstractStateMachine;
 /// Between two tries to find the leader, when nothing tells of a new one.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
 
-/// How many election timeouts a proposal waits for a leader before it is given back.
-const LEADER_WAIT_ELECTIONS: u32 = 3;
+/// How long a proposal waits for a leader before it is given back: so many election timeouts, for
+/// votes that were split, and not less than a held-up machine needs.
+const LEADER_WAIT_ELECTIONS: u32 = 5;
+const LEADER_WAIT_MIN: Duration = Duration::from_secs(5);
 
 /// An answer, from this process or from the leader.
 enum Answer<R> {
@@ -111,7 +113,8 @@ where
         self.check_size(&entry)?;
         let now = Instant::now();
         let deadline = now + timeout;
-        let leader_wait = self.shared.config.election_timeout * LEADER_WAIT_ELECTIONS;
+        let elections = self.shared.config.election_timeout * LEADER_WAIT_ELECTIONS;
+        let leader_wait = elections.max(LEADER_WAIT_MIN);
         let leader_deadline = deadline.min(now + leader_wait);
         loop {
             let (is_leader, leader_id, stopped) = {
