@@ -146,3 +146,33 @@ async fn leadership_moves_on_request_and_back() {
     assert_eq!(cluster.leader().await, second);
     cluster.stop_all().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_on_all_nodes_share_writes_and_messages() {
+    let cluster = Cluster::start(3, quick_config());
+    let leader = cluster.leader().await;
+    cluster.node(leader).propose("first".into()).await.unwrap();
+    let counts = || {
+        let metrics = (1..=3).map(|id| cluster.node(id).metrics());
+        metrics.fold((0, 0), |(writes, messages), of| {
+            (
+                writes + of.log_writes_total,
+                messages + of.messages_sent_total,
+            )
+        })
+    };
+    let before = counts();
+    let callers = (0..3_000).map(|number| {
+        let node = cluster.node(number % 3 + 1);
+        async move { node.propose(format!("{number}")).await }
+    });
+    let answers = futures_util::future::join_all(callers).await;
+    assert!(answers.iter().all(Result::is_ok));
+    cluster.all_have(3_001).await;
+    let after = counts();
+    // One an entry on each of three nodes would be 9,000 writes and 6,000 appends.
+    let (writes, messages) = (after.0 - before.0, after.1 - before.1);
+    assert!(writes < 2_000, "{writes} writes for 3,000 entries");
+    assert!(messages < 2_000, "{messages} messages for 3,000 entries");
+    cluster.stop_all().await;
+}
