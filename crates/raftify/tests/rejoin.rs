@@ -4,6 +4,7 @@
 mod support;
 
 use raftify::membership::{ConfChangeRequest, NodeChange};
+use raftify::storage::{LogReader as _, StableStorage as _};
 use raftify::transport::{Consistency, NodeHandler};
 use raftify::{Config, InitialRole, MembershipError, Peer};
 use support::until;
@@ -170,8 +171,15 @@ async fn nodes_that_start_without_a_quorum_have_what_was_committed_and_wait() {
     let leader = world.leader().await;
     world.propose_lines(leader, "line", 20).await;
     world.all_have(20).await;
+    let committed = world.node(leader).status().await.unwrap().commit_index;
     for id in 1..=3 {
-        world.stop(id).await.unwrap();
+        // Also when no entry follows that could carry it.
+        until("the commit index is on the disk", || {
+            let stored = world.disk(id).log.reader().state().unwrap();
+            std::future::ready(stored.hard_state.commit >= committed)
+        })
+        .await;
+        world.kill(id).await;
     }
     world.start_node(2);
     until("the committed lines are applied again", || {
