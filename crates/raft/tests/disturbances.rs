@@ -5,7 +5,8 @@
 #[path = "support/cluster.rs"]
 mod cluster;
 
-use cluster::Cluster;
+use cluster::{Cluster, message};
+use raft::eraftpb::MessageType;
 use raft::{Config, StateRole};
 
 const THREE: [u64; 3] = [1, 2, 3];
@@ -104,6 +105,27 @@ fn voters_that_hear_from_a_leader_refuse_others_until_they_miss_it() {
     cluster.tick(2, 10);
     cluster.campaign(3);
     assert!(cluster.raw(3).is_leader());
+}
+
+#[test]
+fn the_refusal_of_a_voter_lasts_for_a_whole_election_timeout_and_not_longer() {
+    for kind in [MessageType::MsgRequestVote, MessageType::MsgRequestPreVote] {
+        for (ticks, votes) in [(1, false), (9, false), (10, true)] {
+            let mut cluster = Cluster::with_config(&THREE, |config| config.check_quorum = true);
+            cluster.campaign(1);
+            // Its own timeout is longer, so that it does not campaign itself.
+            cluster.raw(2).set_randomized_election_timeout(20);
+            cluster.tick(2, ticks);
+            let mut request = message(kind, 3, 2, 2);
+            (request.index, request.log_term) = (9, 1);
+            cluster.deliver(request);
+            cluster.handle_ready(2);
+            let granted = cluster
+                .take(|answer| answer.to == 3 && !answer.reject)
+                .len();
+            assert_eq!(granted == 1, votes, "{kind:?} after {ticks} ticks");
+        }
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod cluster;
 use cluster::{Cluster, change, is, message};
 use raft::eraftpb::{ConfChangeType, ConfState, Entry, Message, MessageType};
 use raft::tracker::ProgressState;
-use raft::{DropReason, Error};
+use raft::{DropReason, Error, MemStorage, RawNode};
 
 const THREE: [u64; 3] = [1, 2, 3];
 
@@ -350,4 +350,45 @@ fn a_leader_that_resigns_follows_in_its_own_term() {
     assert_eq!((cluster.raw(1).term(), cluster.raw(1).leader_id()), (1, 0));
     cluster.campaign(2);
     assert_eq!(cluster.leaders(), [2]);
+}
+
+/// Takes the one write that a node has for its disk.
+fn write_of(raw: &mut RawNode<MemStorage>) -> Message {
+    let mut ready = raw.ready().unwrap();
+    assert!(ready.committed_entries().is_empty());
+    ready.take_storage_append().unwrap()
+}
+
+#[test]
+fn a_write_that_was_overtaken_by_two_leaders_does_not_make_the_third_write_of_the_entry_durable() {
+    let mut cluster = Cluster::with_config(&THREE, |config| config.async_storage_writes = true);
+    // Entry 1 of node 2: by leader 1, then another by leader 3, then by leader 1 again, which has
+    // kept the first. The disk has done the first write only.
+    let mut writes = Vec::new();
+    for (leader, term, entry_term) in [(1, 1, 1), (3, 2, 2), (1, 3, 1)] {
+        let entry = Entry {
+            term: entry_term,
+            index: 1,
+            ..Entry::default()
+        };
+        let append = Message {
+            entries: vec![entry],
+            commit: u64::from(term == 3),
+            ..message(MessageType::MsgAppend, leader, 2, term)
+        };
+        cluster.deliver(append);
+        writes.push(write_of(cluster.raw(2)));
+    }
+    let raw = cluster.raw(2);
+    for (number, write) in (1..).zip(writes) {
+        raw.store().append(&write.entries).unwrap();
+        for response in write.responses {
+            if response.to == 2 {
+                raw.step(response).unwrap();
+            }
+        }
+        // It is committed, and applied only once nothing that waits for the disk can replace it.
+        assert_eq!(raw.has_ready(), number == 3, "after write {number}");
+    }
+    assert_eq!(raw.ready().unwrap().committed_entries().len(), 1);
 }

@@ -13,7 +13,7 @@ use prost::Message as _;
 use raft::confchange::ConfChangeI;
 use raft::eraftpb::{
     ConfChange, ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType,
-    Message, MessageType,
+    HardState, Message, MessageType,
 };
 use raft::logger::SilentLogger;
 use raft::{Config, MemStorage, RawNode, ReadState};
@@ -116,7 +116,34 @@ impl Cluster {
 
     /// Adds a node that believes in this configuration.
     pub(crate) fn add(&mut self, config: &Config, conf_state: ConfState) {
+        self.add_with_log(config, conf_state, 0, &[]);
+    }
+
+    /// As [`add`](Self::add), in `term` and with entries of these terms, which hold their own
+    /// indexes.
+    pub(crate) fn add_with_log(
+        &mut self,
+        config: &Config,
+        conf_state: ConfState,
+        term: u64,
+        entry_terms: &[u64],
+    ) {
         let storage = MemStorage::new_with_conf_state(conf_state.clone());
+        let entries = (1..).zip(entry_terms).map(|(index, &term)| Entry {
+            term,
+            index,
+            data: format!("{index} of {term}").into(),
+            ..Entry::default()
+        });
+        storage.append(&entries.collect::<Vec<_>>()).unwrap();
+        storage.set_hard_state(HardState {
+            term,
+            ..HardState::default()
+        });
+        self.start(config, storage, conf_state);
+    }
+
+    fn start(&mut self, config: &Config, storage: MemStorage, conf_state: ConfState) {
         let raw = RawNode::new(config, storage, Arc::new(SilentLogger)).unwrap();
         let member = Member {
             raw,
@@ -125,6 +152,22 @@ impl Cluster {
             conf_state,
         };
         self.members.insert(config.id, member);
+    }
+
+    /// Ends a node and starts it again with what it has stored. Its state machine begins anew.
+    pub(crate) fn restart(&mut self, config: &Config) {
+        let storage = self.raw(config.id).store().clone();
+        let conf_state = raft::Storage::initial_state(&storage).unwrap().conf_state;
+        self.start(config, storage, conf_state);
+    }
+
+    /// The terms of the entries that a node has stored.
+    pub(crate) fn stored_terms(&mut self, id: u64) -> Vec<u64> {
+        let store = self.raw(id).store();
+        let first = raft::Storage::first_index(store).unwrap();
+        let last = raft::Storage::last_index(store).unwrap();
+        let term = |index| raft::Storage::term(store, index).unwrap();
+        (first..=last).map(term).collect()
     }
 
     pub(crate) fn member(&mut self, id: u64) -> &mut Member {

@@ -54,6 +54,21 @@ fn a_lease_ends_before_the_voters_may_elect_another() {
 }
 
 #[test]
+fn a_lease_counts_from_when_the_heartbeat_left_and_not_from_when_the_answer_came() {
+    let mut cluster = Cluster::led_by_1(3, leased);
+    tick(&mut cluster, 1, 1);
+    cluster.collect();
+    let delayed = std::mem::take(&mut cluster.in_flight);
+    tick(&mut cluster, 1, 6);
+    cluster.collect();
+    cluster.in_flight = delayed;
+    cluster.settle();
+    assert!(answers_at_once(&mut cluster), "6 of 10 ticks are over");
+    tick(&mut cluster, 1, 3);
+    assert!(!answers_at_once(&mut cluster), "9 of 10 ticks are over");
+}
+
+#[test]
 fn a_read_without_a_lease_is_confirmed_by_a_quorum() {
     let mut cluster = Cluster::led_by_1(3, leased);
     assert!(!answers_at_once(&mut cluster));
