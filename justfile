@@ -33,6 +33,10 @@ scripts-rewrite:
     RAFT_REWRITE=1 cargo test -p raftify-raft script
     git diff --stat -- crates/raft/tests/scripts
 
+# Deliberate faults in the core, and which suite notices each.
+mutations *NAMES:
+    crates/raft/tests/mutations/run {{NAMES}}
+
 # The documentation, without warnings.
 doc:
     .ci/run doc
