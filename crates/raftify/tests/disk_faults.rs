@@ -97,21 +97,19 @@ async fn no_vote_leaves_a_node_before_it_is_on_its_disk() {
     world.propose_lines(leader, "line", 3).await;
     world.all_have(3).await;
     let rest = world.others(leader);
-    for id in &rest {
-        world.disk(*id).log.hang_writes();
-    }
+    let (hung, well) = (rest[0], rest[1]);
+    world.disk(hung).log.hang_writes();
     world.kill(leader).await;
-    // One of them wins the pre-vote, which promises nothing, and waits for its own vote.
-    until("a candidate waits for its disk", || {
-        let ill = |id: &u64| !world.node(*id).watch().borrow().healthy;
-        std::future::ready(rest.iter().any(ill))
+    // One of them asks for votes: the other's answer, or its own vote, waits for the hung disk.
+    until("a vote waits for the disk", || {
+        std::future::ready(!world.node(hung).watch().borrow().healthy)
     })
     .await;
-    for id in &rest {
-        let status = world.node(*id).status().await.unwrap();
+    for id in [hung, well] {
+        let status = world.node(id).status().await.unwrap();
         assert_ne!(status.role, "Leader", "elected without a durable vote");
-        world.disk(*id).log.release_writes();
     }
+    world.disk(hung).log.release_writes();
     let next = world.leader_among(&rest).await;
     world.propose_lines(next, "again", 3).await;
     world.start_node(leader);
@@ -228,9 +226,26 @@ async fn after_a_failed_write_the_store_is_never_used_again() {
     let node: RaftNode<String, Journal> = parts.node();
     let ended = tokio::spawn(parts.run(Duration::from_secs(10)));
     node.propose("kept".into()).await.unwrap();
+    // The failing write has others waiting behind it.
+    disk.hang_writes();
+    let waiting = async |count| {
+        until("they wait for the disk", || async {
+            node.status().await.unwrap().waiting_proposals == count
+        })
+        .await;
+    };
+    let propose = |number: u64| {
+        let node = node.clone();
+        tokio::spawn(async move { node.propose(format!("{number}")).await })
+    };
+    let mut callers = vec![propose(0)];
+    waiting(1).await;
+    callers.extend((1..50).map(propose));
+    waiting(50).await;
     disk.fail_next_write("input/output error");
-    let callers = (0..50).map(|number| node.propose(format!("{number}")));
+    disk.release_writes();
     for answer in futures_util::future::join_all(callers).await {
+        let answer = answer.unwrap();
         // Alone, a node has no quorum without its own disk: nothing may be acknowledged.
         let told = matches!(
             answer,
