@@ -33,6 +33,10 @@ scripts-rewrite:
     RAFT_REWRITE=1 cargo test -p raftify-raft script
     git diff --stat -- crates/raft/tests/scripts
 
+# Every history of a small cluster, so many actions deeper than in the tests.
+explore DEEPER="2":
+    RAFT_EXPLORE_DEEPER={{DEEPER}} cargo test --release -p raftify-raft --test explore
+
 # Deliberate faults in the core, and which suite notices each.
 mutations *NAMES:
     crates/raft/tests/mutations/run {{NAMES}}

@@ -14,7 +14,7 @@ const INDEX_MAX: u64 = u64::MAX / 2;
 ///
 /// - `applied <= applying <= committed <= last_index`.
 /// - Entries up to `committed` are never replaced.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RaftLog<S> {
     /// What the application has made durable.
     pub(crate) store: S,

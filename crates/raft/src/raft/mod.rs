@@ -106,6 +106,7 @@ pub struct SoftState {
 /// - A leader's `leader_id` is its own id.
 /// - `tracker.progress` holds exactly the members of `tracker.config`. A leader that removed itself
 ///   is not among them: nothing may assume that the node finds its own progress.
+#[derive(Clone)]
 pub(crate) struct Raft<S> {
     pub(crate) id: u64,
     pub(crate) term: u64,
@@ -152,6 +153,36 @@ pub(crate) struct Raft<S> {
     fetching: IdSet,
     /// The ids that a visit of all peers goes through; kept to spare an allocation for each visit.
     visit_ids: Vec<u64>,
+}
+
+/// Prints what decides the next answer of a node, and leaves out what does not change between two
+/// ticks or is of use only to a clock: settings, storage, timeouts, scratch space.
+impl<S> fmt::Debug for Raft<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Raft")
+            .field("id", &self.id)
+            .field("term", &self.term)
+            .field("vote", &self.vote)
+            .field("leader_id", &self.leader_id)
+            .field("state", &self.state)
+            .field("unstable", &self.log.unstable)
+            .field("log", &format_args!("{}", self.log))
+            .field("tracker", &self.tracker)
+            .field("outbox", &self.outbox)
+            .field("read_states", &self.read_states)
+            .field("lead_transferee", &self.lead_transferee)
+            .field("pending_conf_index", &self.pending_conf_index)
+            .field("uncommitted_bytes", &self.uncommitted_bytes)
+            .field("pending_request_snapshot", &self.pending_request_snapshot)
+            .field("election_elapsed", &self.election_elapsed)
+            .field("heartbeat_elapsed", &self.heartbeat_elapsed)
+            .field("leader_ticks", &self.leader_ticks)
+            .field("lease_forfeited", &self.lease_forfeited)
+            .field("vote_pause_ticks", &self.vote_pause_ticks)
+            .field("read_only", &self.read_only)
+            .field("fetching", &self.fetching)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S: Storage> Raft<S> {

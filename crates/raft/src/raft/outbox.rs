@@ -5,7 +5,7 @@ use crate::eraftpb::{Message, MessageType};
 use crate::{Error, INVALID_ID, Result, Storage};
 
 /// Messages that wait for the next Ready.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {
     /// Messages to other nodes that may leave at once, also while entries and votes of this node
     /// are still on their way to its disk.

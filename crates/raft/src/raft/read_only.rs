@@ -100,7 +100,7 @@ impl HeartbeatContext {
 ///   within a term, and answers of other terms are dropped before they come here.
 /// - A read in `unconfirmed` holds the commit index of the moment in which it was registered, so
 ///   confirming it late never makes it stale.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ReadOnly {
     unconfirmed: VecDeque<UnconfirmedRead>,
     confirmed: u64,

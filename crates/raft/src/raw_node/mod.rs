@@ -9,6 +9,7 @@ mod take_ready;
 mod tests;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,6 +42,11 @@ pub enum SnapshotStatus {
 ///
 /// After an error for which [`Error::is_fatal`] holds, the node refuses all further work with
 /// [`Error::Fatal`]; the process lives on.
+///
+/// A node can be copied, for tests that look at several futures of it, and printed. Copies must not
+/// meet in one cluster; and they share whatever copies of the storage share, as those of
+/// [`MemStorage`](crate::MemStorage) do.
+#[derive(Clone)]
 pub struct RawNode<S> {
     raft: Raft<S>,
     async_storage_writes: bool,
@@ -57,6 +63,21 @@ pub struct RawNode<S> {
     unapplied: VecDeque<ApplyBatch>,
     /// Why the node has stopped.
     failure: Option<String>,
+}
+
+/// Prints what decides the next answer of the node, but neither its storage nor its settings.
+impl<S> fmt::Debug for RawNode<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawNode")
+            .field("raft", &self.raft)
+            .field("outstanding", &self.outstanding)
+            .field("prev_ss", &self.prev_ss)
+            .field("prev_hs", &self.prev_hs)
+            .field("steps_on_advance", &self.steps_on_advance)
+            .field("unapplied", &self.unapplied)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S: Storage> RawNode<S> {
