@@ -1,5 +1,6 @@
 //! A log in memory, for tests, simulations and examples.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -59,13 +60,14 @@ impl MemStorage {
     }
 
     /// Appends entries. Entries that the log already holds from the first new index on are replaced,
-    /// and nothing after the new ones stays; entries that a snapshot covers are skipped.
+    /// and nothing after the new ones stays; entries that a snapshot covers are skipped. A vector is
+    /// moved into the log, a slice is cloned.
     ///
     /// # Errors
     ///
     /// [`Error::Fatal`] when the entries do not follow the log or one another.
-    pub fn append(&self, entries: &[Entry]) -> Result<()> {
-        self.write().append(entries)
+    pub fn append<'a>(&self, entries: impl Into<Cow<'a, [Entry]>>) -> Result<()> {
+        self.write().append(entries.into())
     }
 
     /// Replaces the whole log by a snapshot. At the start of a cluster, the snapshot may hold nothing
@@ -161,16 +163,16 @@ impl Core {
         Ok(first_fitting(entries, max_bytes))
     }
 
-    fn append(&mut self, entries: &[Entry]) -> Result<()> {
+    fn append(&mut self, entries: Cow<'_, [Entry]>) -> Result<()> {
         let covered = entries
             .iter()
             .take_while(|entry| entry.index <= self.compacted_index)
             .count();
-        let entries = entries.get(covered..).unwrap_or_default();
-        let Some(first) = entries.first() else {
+        let news = entries.get(covered..).unwrap_or_default();
+        let Some(first) = news.first() else {
             return Ok(());
         };
-        for (expected, entry) in (first.index..).zip(entries) {
+        for (expected, entry) in (first.index..).zip(news) {
             if entry.index != expected {
                 return Err(Error::fatal(format!(
                     "entry {} appended where {expected} is next",
@@ -187,7 +189,10 @@ impl Core {
             )));
         }
         self.entries.truncate(position);
-        self.entries.extend_from_slice(entries);
+        match entries {
+            Cow::Borrowed(_) => self.entries.extend_from_slice(news),
+            Cow::Owned(entries) => self.entries.extend(entries.into_iter().skip(covered)),
+        }
         Ok(())
     }
 
