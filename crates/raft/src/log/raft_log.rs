@@ -104,7 +104,13 @@ impl<S: Storage> RaftLog<S> {
         if let Some(term) = self.unstable.maybe_term(index) {
             return Ok(term);
         }
-        if index.saturating_add(1) < self.first_index()? {
+        if let Some(term) = self.unstable.last_stable_term(index) {
+            return Ok(term);
+        }
+        // A snapshot that waits to be stored has taken the place of what the storage holds. Otherwise
+        // the storage itself knows best where its log begins.
+        let hidden = self.unstable.maybe_first_index();
+        if hidden.is_some_and(|first_index| index.saturating_add(1) < first_index) {
             return Err(StorageError::Compacted.into());
         }
         if index > self.last_index() {

@@ -100,7 +100,8 @@ impl<S: Storage> RaftLog<S> {
         if low > high {
             return Err(Error::fatal(format!("invalid slice {low} > {high}")));
         }
-        if low < self.first_index()? {
+        // The unstable tail begins behind the first index, so only what lies before it can be gone.
+        if low < self.unstable.offset && low < self.first_index()? {
             return Err(StorageError::Compacted.into());
         }
         let last_index = self.last_index();

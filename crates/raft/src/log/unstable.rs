@@ -24,6 +24,9 @@ pub(crate) struct Unstable {
     pub(crate) snapshot_in_progress: bool,
     /// Entries before this index were handed out for writing.
     pub(crate) offset_in_progress: u64,
+    /// Index and term of the entry that became stable last. While it is the one before `offset`, it
+    /// is what most lookups of a term ask for, and the storage need not be asked.
+    pub(crate) last_stable: Option<(u64, u64)>,
 }
 
 impl Unstable {
@@ -68,6 +71,12 @@ impl Unstable {
         }
     }
 
+    /// The term of the stable entry right before the tail, if it became stable in this tail.
+    pub(crate) fn last_stable_term(&self, index: u64) -> Option<u64> {
+        let (stable_index, term) = self.last_stable?;
+        (index == stable_index && index + 1 == self.offset).then_some(term)
+    }
+
     /// The entries that were not handed out for writing yet.
     pub(crate) fn next_entries(&self) -> &[Entry] {
         let handed_out = self.position(self.offset_in_progress).unwrap_or(0);
@@ -106,6 +115,7 @@ impl Unstable {
             return;
         }
         self.entries.drain(..=position);
+        self.last_stable = Some((index, term));
         self.offset = index + 1;
         self.offset_in_progress = self.offset_in_progress.max(self.offset);
         self.release_memory();
