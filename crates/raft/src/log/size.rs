@@ -40,8 +40,8 @@ pub(crate) fn first_fitting(entries: &[Entry], bytes_max: u64) -> Vec<Entry> {
         let free_bytes = bytes_max.saturating_sub(entry_bytes(first));
         let count = fitting_count(rest, free_bytes);
         fitting.reserve_exact(1 + count);
-        fitting.push(first.clone());
-        fitting.extend(rest.iter().take(count).cloned());
+        fitting.push(first.share());
+        fitting.extend(rest.iter().take(count).map(Entry::share));
     }
     fitting
 }
@@ -49,7 +49,12 @@ pub(crate) fn first_fitting(entries: &[Entry], bytes_max: u64) -> Vec<Entry> {
 /// Appends the first of `more` that weigh at most `free_bytes` together.
 pub(crate) fn append_fitting(entries: &mut Vec<Entry>, more: &[Entry], free_bytes: u64) {
     let count = fitting_count(more, free_bytes);
-    entries.extend(more.iter().take(count).cloned());
+    entries.extend(more.iter().take(count).map(Entry::share));
+}
+
+/// All entries, cloned.
+pub(crate) fn share_all(entries: &[Entry]) -> Vec<Entry> {
+    entries.iter().map(Entry::share).collect()
 }
 
 /// How many entries from the first on weigh at most `free_bytes` together.
@@ -67,9 +72,9 @@ fn fitting_count(entries: &[Entry], mut free_bytes: u64) -> usize {
 }
 
 fn varint_bytes(value: u64) -> u64 {
-    const BITS_PER_BYTE: u64 = 7;
-    let bits = u64::from(u64::BITS - (value | 1).leading_zeros());
-    bits.div_ceil(BITS_PER_BYTE)
+    // A byte holds seven bits. For 1 to 64 bits, 9/64 rounds as 1/7 does and needs no division.
+    let highest_bit = u64::from((value | 1).ilog2());
+    (highest_bit * 9 + 73) / 64
 }
 
 #[cfg(test)]
