@@ -1,7 +1,9 @@
 //! Synchronous mode: the application says that a Ready is done, and the node steps the answers that
 //! its storage threads would have sent.
 
+use super::storage_messages::{AppendWork, stored_notice};
 use super::{LightReady, RawNode, Ready};
+use crate::eraftpb::Message;
 use crate::{Error, Result, Storage};
 
 /// Committed entries that were handed out together.
@@ -13,20 +15,24 @@ pub(super) struct ApplyBatch {
 }
 
 impl<S: Storage> RawNode<S> {
-    /// Splits what waits for the disk: answers to other nodes go into the Ready, what the node tells
+    /// Splits what waits for the disk: answers to other nodes are returned, what the node tells
     /// itself is kept until the Ready is advanced.
-    pub(super) fn keep_own_responses(&mut self, ready: &mut Ready) {
+    pub(super) fn keep_own_responses(&mut self, append: &AppendWork) -> Result<Vec<Message>> {
         let own = self.raft.id;
-        let Some(append) = &mut ready.storage_append else {
-            return;
-        };
-        for response in std::mem::take(&mut append.responses) {
+        let mut for_others = Vec::new();
+        let has_work = !(append.is_empty() && self.raft.outbox.after_append.is_empty());
+        for response in self.raft.outbox.after_append.drain(..) {
             if response.to == own {
                 self.steps_on_advance.push(response);
             } else {
-                ready.persisted_messages.push(response);
+                for_others.push(response);
             }
         }
+        if has_work {
+            let notice = stored_notice(&self.raft, append.snapshot.as_ref())?;
+            self.steps_on_advance.extend(notice);
+        }
+        Ok(for_others)
     }
 
     /// Tells that a Ready is done: everything in it is durable, and its committed entries are
@@ -96,14 +102,17 @@ impl<S: Storage> RawNode<S> {
             )));
         }
         self.outstanding = None;
-        for message in std::mem::take(&mut self.steps_on_advance) {
-            self.step_own(message)?;
-        }
-        Ok(())
+        let mut steps = std::mem::take(&mut self.steps_on_advance);
+        let stepped = steps
+            .drain(..)
+            .try_for_each(|message| self.step_own(message));
+        // Stepping never asks for another step on advance, so the list is free to be used again.
+        self.steps_on_advance = steps;
+        stepped
     }
 
     /// A message of the node to itself may come to nothing, as one from the network may.
-    fn step_own(&mut self, message: crate::eraftpb::Message) -> Result<()> {
+    fn step_own(&mut self, message: Message) -> Result<()> {
         match self.raft.step(message) {
             Err(error) if error.is_fatal() => Err(error),
             Ok(()) | Err(_) => Ok(()),

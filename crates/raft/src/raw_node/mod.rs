@@ -113,6 +113,7 @@ impl<S: Storage> RawNode<S> {
     }
 
     /// Runs one operation, and remembers when it shows that the node must stop.
+    #[inline]
     fn run<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if let Some(failure) = &self.failure {
             return Err(Error::fatal(format!("the node has stopped: {failure}")));
@@ -126,6 +127,7 @@ impl<S: Storage> RawNode<S> {
         result
     }
 
+    #[inline]
     fn step_to_raft(&mut self, message: Message) -> Result<()> {
         self.run(|node| node.raft.step(message))
     }

@@ -42,16 +42,78 @@ static NO_SNAPSHOT: Snapshot = Snapshot {
 #[derive(Debug, Default)]
 pub struct Ready {
     pub(super) number: u64,
-    /// Whether the work for the storage threads is for them, or for the caller.
-    pub(super) asynchronous: bool,
     pub(super) ss: Option<SoftState>,
     pub(super) hs: Option<HardState>,
     pub(super) read_states: Vec<ReadState>,
     pub(super) messages: Vec<Message>,
     pub(super) persisted_messages: Vec<Message>,
-    pub(super) storage_append: Option<Message>,
-    pub(super) storage_apply: Option<Message>,
+    pub(super) work: Work,
     pub(super) must_sync: bool,
+}
+
+/// What is to be stored and applied, in the form of the mode.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// For the caller: entries to store, a snapshot to install, entries to apply.
+    Caller {
+        entries: Vec<Entry>,
+        snapshot: Option<Box<Snapshot>>,
+        committed: Vec<Entry>,
+    },
+    /// For the storage threads; boxed, so that a Ready stays small enough to be moved about.
+    Threads {
+        append: Option<Box<Message>>,
+        apply: Option<Box<Message>>,
+    },
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self::Caller {
+            entries: Vec::new(),
+            snapshot: None,
+            committed: Vec::new(),
+        }
+    }
+}
+
+impl Work {
+    fn entries(&self) -> &[Entry] {
+        match self {
+            Self::Caller { entries, .. } => entries,
+            Self::Threads { append, .. } => append.as_ref().map_or(&[], |work| &work.entries),
+        }
+    }
+
+    fn entries_mut(&mut self) -> Option<&mut Vec<Entry>> {
+        match self {
+            Self::Caller { entries, .. } => Some(entries),
+            Self::Threads { append, .. } => append.as_mut().map(|work| &mut work.entries),
+        }
+    }
+
+    fn snapshot(&self) -> Option<&Snapshot> {
+        match self {
+            Self::Caller { snapshot, .. } => snapshot.as_deref(),
+            Self::Threads { append, .. } => {
+                append.as_ref().and_then(|work| work.snapshot.as_deref())
+            }
+        }
+    }
+
+    fn committed(&self) -> &[Entry] {
+        match self {
+            Self::Caller { committed, .. } => committed,
+            Self::Threads { apply, .. } => apply.as_ref().map_or(&[], |work| &work.entries),
+        }
+    }
+
+    fn committed_mut(&mut self) -> Option<&mut Vec<Entry>> {
+        match self {
+            Self::Caller { committed, .. } => Some(committed),
+            Self::Threads { apply, .. } => apply.as_mut().map(|work| &mut work.entries),
+        }
+    }
 }
 
 impl Ready {
@@ -83,16 +145,14 @@ impl Ready {
 
     /// The entries to store.
     pub fn entries(&self) -> &[Entry] {
-        self.storage_append
-            .as_ref()
-            .map_or(&[], |append| &append.entries)
+        self.work.entries()
     }
 
     /// Takes the entries to store. Not for asynchronous mode, where they belong to the append message.
     pub fn take_entries(&mut self) -> Vec<Entry> {
-        self.storage_append
-            .as_mut()
-            .map(|append| std::mem::take(&mut append.entries))
+        self.work
+            .entries_mut()
+            .map(std::mem::take)
             .unwrap_or_default()
     }
 
@@ -100,24 +160,19 @@ impl Ready {
     /// [`persisted_messages`](Self::persisted_messages) leave, whatever
     /// [`must_sync`](Self::must_sync) says of the log.
     pub fn snapshot(&self) -> &Snapshot {
-        self.storage_append
-            .as_ref()
-            .and_then(|append| append.snapshot.as_deref())
-            .unwrap_or(&NO_SNAPSHOT)
+        self.work.snapshot().unwrap_or(&NO_SNAPSHOT)
     }
 
     /// The entries to apply to the state machine: committed, consecutive, and given once.
     pub fn committed_entries(&self) -> &[Entry] {
-        self.storage_apply
-            .as_ref()
-            .map_or(&[], |apply| &apply.entries)
+        self.work.committed()
     }
 
     /// Takes the entries to apply. Not for asynchronous mode, where they belong to the apply message.
     pub fn take_committed_entries(&mut self) -> Vec<Entry> {
-        self.storage_apply
-            .as_mut()
-            .map(|apply| std::mem::take(&mut apply.entries))
+        self.work
+            .committed_mut()
+            .map(std::mem::take)
             .unwrap_or_default()
     }
 
@@ -152,22 +207,34 @@ impl Ready {
     /// In asynchronous mode, the message for the log writer. Entries, snapshot and hard state are in
     /// it, the latter as `term`, `vote` and `commit`, all zero when it did not change.
     pub fn storage_append(&self) -> Option<&Message> {
-        self.storage_append.as_ref().filter(|_| self.asynchronous)
+        match &self.work {
+            Work::Caller { .. } => None,
+            Work::Threads { append, .. } => append.as_deref(),
+        }
     }
 
     /// In asynchronous mode, the message for the state machine.
     pub fn storage_apply(&self) -> Option<&Message> {
-        self.storage_apply.as_ref().filter(|_| self.asynchronous)
+        match &self.work {
+            Work::Caller { .. } => None,
+            Work::Threads { apply, .. } => apply.as_deref(),
+        }
     }
 
     /// Takes the message for the log writer. Its entries and its snapshot show here no longer.
     pub fn take_storage_append(&mut self) -> Option<Message> {
-        self.storage_append.take_if(|_| self.asynchronous)
+        match &mut self.work {
+            Work::Caller { .. } => None,
+            Work::Threads { append, .. } => append.take().map(|work| *work),
+        }
     }
 
     /// Takes the message for the state machine. Its entries show here no longer.
     pub fn take_storage_apply(&mut self) -> Option<Message> {
-        self.storage_apply.take_if(|_| self.asynchronous)
+        match &mut self.work {
+            Work::Caller { .. } => None,
+            Work::Threads { apply, .. } => apply.take().map(|work| *work),
+        }
     }
 }
 

@@ -10,28 +10,25 @@ pub(super) struct AppendWork {
     pub(super) entries: Vec<Entry>,
     pub(super) hard_state: Option<HardState>,
     pub(super) snapshot: Option<Snapshot>,
-    /// Answers that have to wait until all of it, and all that was handed out before, is durable.
-    pub(super) responses: Vec<Message>,
 }
 
 impl AppendWork {
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-            && self.hard_state.is_none()
-            && self.snapshot.is_none()
-            && self.responses.is_empty()
+    /// Whether there is nothing to be stored.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.hard_state.is_none() && self.snapshot.is_none()
     }
 
-    /// The message for the log writer, or `None` when there is nothing to do.
+    /// The message for the log writer, or `None` when there is nothing to do. Its responses are the
+    /// answers that have to wait until all of it, and all that was handed out before, is durable.
     ///
     /// The node's own notice comes last in its responses: its acknowledgements of new entries then
     /// find the terms of these entries still in memory.
-    pub(super) fn into_message<S: Storage>(mut self, raft: &Raft<S>) -> Result<Option<Message>> {
-        if self.is_empty() {
+    pub(super) fn into_message<S: Storage>(self, raft: &mut Raft<S>) -> Result<Option<Message>> {
+        if self.is_empty() && raft.outbox.after_append.is_empty() {
             return Ok(None);
         }
-        self.responses
-            .extend(stored_notice(raft, self.snapshot.as_ref())?);
+        let mut responses = raft.outbox.take_after_append();
+        responses.extend(stored_notice(raft, self.snapshot.as_ref())?);
         let hard_state = self.hard_state.unwrap_or_default();
         Ok(Some(Message {
             msg_type: MessageType::MsgStorageAppend.into(),
@@ -42,7 +39,7 @@ impl AppendWork {
             commit: hard_state.commit,
             entries: self.entries,
             snapshot: self.snapshot.map(Box::new),
-            responses: self.responses,
+            responses,
             ..Message::default()
         }))
     }
@@ -56,7 +53,7 @@ impl AppendWork {
 /// then come from the first write and be taken for the third. Notices of earlier terms are
 /// therefore ignored; and since each change of the term writes a hard state, whose notice covers
 /// the tail again, no entry waits for ever.
-fn stored_notice<S: Storage>(
+pub(super) fn stored_notice<S: Storage>(
     raft: &Raft<S>,
     snapshot: Option<&Snapshot>,
 ) -> Result<Option<Message>> {
@@ -83,25 +80,23 @@ fn stored_notice<S: Storage>(
 
 /// The message for the state machine, if there are entries for it. Committed entries belong to no
 /// term in particular.
-///
-/// In synchronous mode it asks for no response: the node itself remembers what it handed out.
-pub(super) fn apply_message(id: u64, entries: Vec<Entry>, with_response: bool) -> Option<Message> {
+pub(super) fn apply_message(id: u64, entries: Vec<Entry>) -> Option<Message> {
     if entries.is_empty() {
         return None;
     }
-    let response = with_response.then(|| Message {
+    let response = Message {
         msg_type: MessageType::MsgStorageApplyResp.into(),
         to: id,
         from: LOCAL_APPLY_THREAD,
         entries: entries.clone(),
         ..Message::default()
-    });
+    };
     Some(Message {
         msg_type: MessageType::MsgStorageApply.into(),
         to: LOCAL_APPLY_THREAD,
         from: id,
         entries,
-        responses: response.into_iter().collect(),
+        responses: vec![response],
         ..Message::default()
     })
 }

@@ -1,10 +1,11 @@
 //! Collects what is to be done into a Ready.
 
 use super::advance::ApplyBatch;
+use super::ready::Work;
 use super::storage_messages::{AppendWork, apply_message};
 use super::{RawNode, Ready};
 use crate::eraftpb::{Entry, HardState};
-use crate::log::{encoded_bytes, payload_bytes};
+use crate::log::{encoded_bytes, payload_bytes, share_all};
 use crate::{Error, Result, SoftState, Storage};
 
 impl<S: Storage> RawNode<S> {
@@ -46,7 +47,6 @@ impl<S: Storage> RawNode<S> {
         let hard_state = self.raft.hard_state();
         let mut ready = Ready {
             number: self.ready_number + 1,
-            asynchronous: self.async_storage_writes,
             ss: self.changed_soft_state(),
             hs: append.hard_state,
             read_states: std::mem::take(&mut self.raft.read_states),
@@ -54,12 +54,20 @@ impl<S: Storage> RawNode<S> {
             must_sync: !append.entries.is_empty()
                 || hard_state.term != self.prev_hs.term
                 || hard_state.vote != self.prev_hs.vote,
-            storage_append: append.into_message(&self.raft)?,
-            storage_apply: apply_message(self.raft.id, committed, self.async_storage_writes),
             ..Ready::default()
         };
-        if !self.async_storage_writes {
-            self.keep_own_responses(&mut ready);
+        if self.async_storage_writes {
+            ready.work = Work::Threads {
+                append: append.into_message(&mut self.raft)?.map(Box::new),
+                apply: apply_message(self.raft.id, committed).map(Box::new),
+            };
+        } else {
+            ready.persisted_messages = self.keep_own_responses(&append)?;
+            ready.work = Work::Caller {
+                entries: append.entries,
+                snapshot: append.snapshot.map(Box::new),
+                committed,
+            };
             self.outstanding = Some(ready.number);
         }
         self.raft.log.accept_unstable();
@@ -82,10 +90,9 @@ impl<S: Storage> RawNode<S> {
 
     fn take_append_work(&mut self) -> AppendWork {
         AppendWork {
-            entries: self.raft.log.next_unstable_entries().to_vec(),
+            entries: share_all(self.raft.log.next_unstable_entries()),
             hard_state: self.changed_hard_state(),
             snapshot: self.raft.log.next_unstable_snapshot().cloned(),
-            responses: self.raft.outbox.take_after_append(),
         }
     }
 
