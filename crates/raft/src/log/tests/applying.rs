@@ -10,7 +10,7 @@ fn indexes(entries: &[Entry]) -> Vec<u64> {
 /// A log of five entries in the storage, all committed, with a bound of `entries_max` of them.
 fn bounded_log(entries_max: usize) -> (RaftLog<MemStorage>, u64) {
     let storage = MemStorage::new();
-    storage.append(&entries(1, &[1; 5])).unwrap();
+    storage.append(entries(1, &[1; 5])).unwrap();
     let entry_bytes = encoded_bytes(&entries(1, &[1]));
     let mut log = RaftLog::new(storage, entry_bytes * entries_max as u64).unwrap();
     log.commit_to(5).unwrap();
@@ -85,7 +85,7 @@ fn an_entry_larger_than_the_bound_is_handed_out_alone() {
         "no bound is that small"
     );
     let storage = MemStorage::new();
-    storage.append(&entries(1, &[1, 1])).unwrap();
+    storage.append(entries(1, &[1, 1])).unwrap();
     let mut log = RaftLog::new(storage, 1).unwrap();
     log.commit_to(2).unwrap();
     assert_eq!(indexes(&log.next_committed_entries(false).unwrap()), [1]);
@@ -118,7 +118,7 @@ fn committed_entries_that_are_gone_before_they_were_applied_are_a_broken_invaria
 #[test]
 fn a_log_without_bound_hands_out_everything() {
     let storage = MemStorage::new();
-    storage.append(&entries(1, &[1; 300])).unwrap();
+    storage.append(entries(1, &[1; 300])).unwrap();
     let mut log = RaftLog::new(storage, NO_LIMIT).unwrap();
     log.commit_to(300).unwrap();
     assert_eq!(log.next_committed_entries(false).unwrap().len(), 300);

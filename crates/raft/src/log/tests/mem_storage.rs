@@ -5,7 +5,7 @@ use crate::{GetEntriesContext, MemStorage, NO_LIMIT, Storage, StorageError};
 /// A storage cut off at (3,3), with (4,4) and (5,5).
 fn storage() -> MemStorage {
     let storage = MemStorage::new();
-    storage.append(&entries(1, &[1, 2, 3, 4, 5])).unwrap();
+    storage.append(entries(1, &[1, 2, 3, 4, 5])).unwrap();
     storage.compact(3).unwrap();
     storage
 }
@@ -51,7 +51,7 @@ fn appended_entries_replace_the_suffix_and_skip_what_was_cut_off() {
         (6, &[6], &[4, 5, 6]),
     ] {
         let storage = storage();
-        storage.append(&entries(first, terms)).unwrap();
+        storage.append(entries(first, terms)).unwrap();
         let last = storage.last_index().unwrap();
         assert_eq!(
             read(&storage, 4, last + 1, NO_LIMIT),
@@ -63,7 +63,7 @@ fn appended_entries_replace_the_suffix_and_skip_what_was_cut_off() {
 #[test]
 fn entries_that_do_not_follow_are_a_broken_invariant() {
     let storage = storage();
-    assert!(storage.append(&entries(7, &[6])).unwrap_err().is_fatal());
+    assert!(storage.append(entries(7, &[6])).unwrap_err().is_fatal());
     let mut gap = entries(6, &[6, 6, 6]);
     gap.remove(1);
     assert!(storage.append(&gap).unwrap_err().is_fatal());
@@ -137,7 +137,7 @@ fn clones_share_one_log_and_the_state_that_was_kept() {
         vote: 1,
         commit: 0,
     });
-    storage.append(&entries(1, &[3])).unwrap();
+    storage.append(entries(1, &[3])).unwrap();
     storage.set_hard_state_commit(1);
     let state = clone.initial_state().unwrap();
     assert_eq!((state.hard_state.term, state.hard_state.commit), (3, 1));

@@ -54,7 +54,7 @@ fn slice(prev_index: u64, prev_term: u64, terms: &[u64]) -> LogSlice {
 /// A log whose storage holds entries of the terms `stored`, and whose tail those of `unstable`.
 fn log(stored: &[u64], unstable: &[u64]) -> RaftLog<MemStorage> {
     let storage = MemStorage::new();
-    storage.append(&entries(1, stored)).unwrap();
+    storage.append(entries(1, stored)).unwrap();
     let mut log = RaftLog::new(storage, NO_LIMIT).unwrap();
     let next = stored.len() as u64 + 1;
     log.append(entries(next, unstable)).unwrap();

@@ -9,7 +9,7 @@ const INSPECT: GetEntriesContext = GetEntriesContext::Inspect;
 #[test]
 fn a_log_begins_where_its_storage_was_cut_off() {
     let storage = MemStorage::new();
-    storage.append(&entries(1, &[1, 1, 2, 2])).unwrap();
+    storage.append(entries(1, &[1, 1, 2, 2])).unwrap();
     storage.compact(2).unwrap();
     let log = RaftLog::new(storage, NO_LIMIT).unwrap();
     assert_eq!((log.committed, log.applying, log.applied), (2, 2, 2));

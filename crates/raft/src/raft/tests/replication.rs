@@ -66,7 +66,7 @@ fn a_divergent_tail_is_found_with_one_probe_a_term() {
     ] {
         let voters = [1, 2];
         let store = MemStorage::new();
-        store.append(&in_terms(&terms)).unwrap();
+        store.append(in_terms(&terms)).unwrap();
         store.set_hard_state(crate::eraftpb::HardState {
             term: 7,
             ..Default::default()
