@@ -28,6 +28,14 @@ test *ARGS:
 scripts DIR="":
     {{ if DIR == "" { "" } else { "RAFT_SCRIPTS=" + DIR } }} cargo test -p raftify-raft script
 
+# The core beside raft 0.7.0: lock-step, mixed clusters, faults.
+lockstep:
+    .ci/run lockstep
+
+# What an entry costs the core, beside raft 0.7.0.
+cost *ARGS:
+    cd crates/raft-lockstep && cargo run --locked --release --bin cost -- {{ARGS}}
+
 # Write what the core prints into its own scripts; read the difference as you read code.
 scripts-rewrite:
     RAFT_REWRITE=1 cargo test -p raftify-raft script
