@@ -1,5 +1,5 @@
 //! Terms, elections and what survives a restart: sections 5.1, 5.2, 5.5 and 8 of the paper and its
-//! figure 2.
+//! figure 2, and section 9.6 of the thesis.
 
 use raft::StateRole;
 use raft::eraftpb::{Message, MessageType};
@@ -170,6 +170,41 @@ fn section_5_5_an_append_that_arrives_again_after_a_restart_does_no_harm() {
     cluster.tick(1, 1);
     cluster.settle();
     cluster.assert_values(&["once"]);
+}
+
+#[test]
+fn section_9_6_a_leader_that_was_cut_off_comes_back_as_a_follower_and_disturbs_nobody() {
+    let mut cluster = Cluster::with_config(&THREE, |config| {
+        config.pre_vote = true;
+        config.check_quorum = true;
+    });
+    cluster.campaign(1);
+    cluster.isolate(1);
+    cluster.raw(1).propose(Vec::new(), "lost").unwrap();
+    for _ in 0..100 {
+        for id in THREE {
+            cluster.tick(id, 1);
+        }
+        cluster.settle();
+    }
+    // It has stepped down, asks in vain, and has raised no term by that.
+    let [second] = cluster.leaders()[..] else {
+        panic!("one leader among those that hear each other");
+    };
+    assert_ne!(second, 1);
+    assert_eq!(cluster.raw(1).term(), 1);
+    let term = cluster.raw(second).term();
+    cluster.write(second, "kept");
+    cluster.heal();
+    for _ in 0..100 {
+        for id in THREE {
+            cluster.tick(id, 1);
+        }
+        cluster.settle();
+    }
+    assert_eq!(cluster.leaders(), [second]);
+    assert_eq!(cluster.raw(second).term(), term);
+    cluster.assert_values(&["kept"]);
 }
 
 #[test]
