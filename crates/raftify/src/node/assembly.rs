@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Ticker;
 use super::core::RaftNodeCore;
+use super::entropy::Entropy;
 use super::handle::{RaftNode, Shared};
 use super::log_writer::{LogEvent, LogJob, LogWriter, LogWriterStart};
 use super::metrics::Counters;
@@ -89,7 +90,36 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
     /// # Errors
     /// See [`BootstrapError`].
     pub fn build<L>(
+        self,
+        transport: impl FnOnce(NodeInbox, SnapshotStore) -> Arc<dyn Transport>,
+    ) -> Result<Parts<L, F, S>, BootstrapError>
+    where
+        L: AbstractLogEntry,
+        F: AbstractStateMachine<LogEntry = L>,
+    {
+        self.build_with(Entropy::System, transport)
+    }
+
+    /// As [`build`](Self::build), for simulations: `seed` decides every random choice of the node,
+    /// its incarnation included, so it must differ from node to node and from start to start.
+    ///
+    /// # Errors
+    /// See [`BootstrapError`].
+    pub fn build_seeded<L>(
+        self,
+        seed: u64,
+        transport: impl FnOnce(NodeInbox, SnapshotStore) -> Arc<dyn Transport>,
+    ) -> Result<Parts<L, F, S>, BootstrapError>
+    where
+        L: AbstractLogEntry,
+        F: AbstractStateMachine<LogEntry = L>,
+    {
+        self.build_with(Entropy::Seeded(seed), transport)
+    }
+
+    fn build_with<L>(
         mut self,
+        mut entropy: Entropy,
         transport: impl FnOnce(NodeInbox, SnapshotStore) -> Arc<dyn Transport>,
     ) -> Result<Parts<L, F, S>, BootstrapError>
     where
@@ -98,9 +128,15 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
     {
         self.config.validate().map_err(BootstrapError::Config)?;
         let config = Arc::new(self.config);
-        let mut opened = startup::open(&mut self.storage, self.node_id, &self.raft_addr, &config)?;
+        let mut opened = startup::open(
+            &mut self.storage,
+            self.node_id,
+            &self.raft_addr,
+            &config,
+            &mut entropy,
+        )?;
         raise_commit(&mut opened, &self.fsm)?;
-        let raw_node = startup::core(&opened, &config, self.logger)?;
+        let raw_node = startup::core(&opened, &config, self.logger, &mut entropy)?;
         let (inbox, frames) = NodeInbox::new(
             opened.identity,
             config.peer_queue_max,
@@ -111,6 +147,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
         let (tx_local, rx_local) = mpsc::channel(config.proposal_queue_max);
         let (tx_server, rx_server) = mpsc::channel(config.proposal_queue_max);
         let (view, view_reader) = watch::channel(NodeView::default());
+        let news = Arc::new(Notify::new());
         let shutdown = CancellationToken::new();
         let queued_bytes = Arc::new(AtomicU64::new(0));
         let channels: Channels<F::Response> = Channels {
@@ -129,6 +166,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 tx_server,
                 queued_bytes: Arc::clone(&queued_bytes),
                 view: view_reader,
+                news: Arc::clone(&news),
                 counters: Arc::clone(&counters),
                 transport: Arc::clone(&transport),
                 shutdown: shutdown.clone(),
@@ -182,7 +220,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             raw_node,
             identity: opened.identity,
             reads: Reads::new(
-                rand::random(),
+                entropy.draw(),
                 config.ticks(config.heartbeat_interval).saturating_mul(3),
             ),
             lease_in_doubt: false,
@@ -226,6 +264,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             commit_at_start: opened.state.hard_state.commit,
             leaves_at: None,
             view,
+            news,
             counters,
             types: PhantomData,
         };

@@ -206,15 +206,16 @@ where
 }
 
 impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
-    /// Waits until the node's view changes, a short time at most.
+    /// Waits until this node knows another leader or stops, a short time at most.
     pub(super) async fn wait_for_news(&self, deadline: Instant) {
-        let mut view = self.shared.view.clone();
         let pause = deadline.min(Instant::now() + RETRY_PAUSE);
-        // The view also changes with every commit; what counts here is the leader.
-        let before = view.borrow_and_update().leader_id;
-        let changed = view.wait_for(|view| view.leader_id != before || view.stopped);
+        let news = self.shared.news.notified();
+        if self.shared.view.borrow().stopped {
+            return;
+        }
         tokio::select! {
-            _ = changed => {}
+            biased;
+            () = news => {}
             () = sleep_until(pause) => {}
         }
     }

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use raft::RawNode;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -102,6 +102,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) leaves_at: Option<Instant>,
 
     pub(super) view: watch::Sender<NodeView>,
+    /// Wakes callers that wait for another leader, in the order in which they came.
+    pub(super) news: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) clock: super::clock::Ticker,
     pub(super) types: PhantomData<fn() -> L>,
@@ -300,6 +302,7 @@ impl<L, F: AbstractStateMachine, R: LogReader> Drop for RaftNodeCore<L, F, R> {
             view.healthy = false;
             view.stopped = true;
         });
+        self.news.notify_waiters();
     }
 }
 

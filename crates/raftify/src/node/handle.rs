@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,8 @@ pub(super) struct Shared<L, F: AbstractStateMachine> {
     pub(super) tx_server: mpsc::Sender<ServerRequestMsg<L, F>>,
     pub(super) queued_bytes: Arc<AtomicU64>,
     pub(super) view: watch::Receiver<NodeView>,
+    /// Notified when another leader is known, and when the node stops.
+    pub(super) news: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) shutdown: CancellationToken,

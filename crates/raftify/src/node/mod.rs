@@ -10,6 +10,7 @@ mod clock;
 mod committed;
 mod completions;
 mod core;
+mod entropy;
 mod handle;
 mod handler;
 mod inbound;

@@ -10,6 +10,7 @@ use raft::eraftpb::{ConfState, HardState};
 
 use super::address_book::AddressBook;
 use super::completions::applied_system;
+use super::entropy::Entropy;
 use super::log_view::LogView;
 use crate::apply::AppliedSystem;
 use crate::config::{Config, ReadMode};
@@ -39,9 +40,10 @@ pub(crate) fn open<S: StableStorage>(
     node_id: u64,
     raft_addr: &str,
     config: &Config,
+    entropy: &mut Entropy,
 ) -> Result<Opened<S::Reader>, BootstrapError> {
     // What the core would refuse must not have claimed the store before.
-    core_config(node_id, 0, config)
+    core_config(node_id, 0, config, 0)
         .validate()
         .map_err(|error| BootstrapError::Config(error.to_string()))?;
     let wanted_cluster = wanted_cluster(config)?;
@@ -49,8 +51,8 @@ pub(crate) fn open<S: StableStorage>(
     let identity = match storage.identity() {
         Some(found) => owned(found, node_id, wanted_cluster, config)?,
         None => {
-            let cluster_id = first_cluster(node_id, raft_addr, wanted_cluster, config)?;
-            let (group_id, incarnation) = (0, rand::random());
+            let cluster_id = first_cluster(node_id, raft_addr, wanted_cluster, config, entropy)?;
+            let (group_id, incarnation) = (0, entropy.draw());
             let identity = Identity {
                 cluster_id,
                 group_id,
@@ -114,10 +116,11 @@ fn first_cluster(
     raft_addr: &str,
     wanted_cluster: Option<u64>,
     config: &Config,
+    entropy: &mut Entropy,
 ) -> Result<u64, BootstrapError> {
     match (wanted_cluster, &config.initial_peers) {
         (Some(cluster_id), _) => Ok(cluster_id),
-        (None, None) => Ok(rand::random()),
+        (None, None) => Ok(entropy.draw()),
         (None, Some(peers)) if peers.get(node_id).is_some() => Ok(static_cluster_id(peers)),
         (None, Some(_)) => Err(BootstrapError::Config(format!(
             "node {node_id} at {raft_addr} is not among the initial peers, so it joins: the \
@@ -259,6 +262,7 @@ pub(crate) fn core<R: LogReader>(
     opened: &Opened<R>,
     config: &Config,
     logger: Arc<dyn raft::Logger>,
+    entropy: &mut Entropy,
 ) -> Result<raft::RawNode<LogView<R>>, BootstrapError> {
     let view = LogView::new(
         opened.reader.clone(),
@@ -270,15 +274,16 @@ pub(crate) fn core<R: LogReader>(
         .snapshot
         .as_ref()
         .map_or(0, |snapshot| snapshot.index);
+    let seed = config.seed.unwrap_or_else(|| entropy.draw());
     raft::RawNode::new(
-        &core_config(opened.identity.node_id, applied, config),
+        &core_config(opened.identity.node_id, applied, config, seed),
         view,
         logger,
     )
     .map_err(|error| BootstrapError::Core(error.to_string()))
 }
 
-fn core_config(id: u64, applied: u64, config: &Config) -> raft::Config {
+fn core_config(id: u64, applied: u64, config: &Config, seed: u64) -> raft::Config {
     let heartbeat_tick = config.ticks(config.heartbeat_interval);
     raft::Config {
         election_tick: config
@@ -305,7 +310,7 @@ fn core_config(id: u64, applied: u64, config: &Config) -> raft::Config {
         async_storage_writes: true,
         disable_proposal_forwarding: true,
         step_down_on_removal: true,
-        seed: config.seed.unwrap_or_else(rand::random),
+        seed,
         ..raft::Config::new(id)
     }
 }
@@ -329,15 +334,22 @@ mod tests {
     fn a_store_is_not_claimed_by_a_node_that_cannot_be() {
         let mut storage = crate::storage::MemoryStorage::new();
         for id in [0, u64::MAX] {
-            let refused = open(&mut storage, id, "a:1", &Config::default());
+            let refused = open(
+                &mut storage,
+                id,
+                "a:1",
+                &Config::default(),
+                &mut Entropy::System,
+            );
             assert!(matches!(refused, Err(BootstrapError::Config(_))));
         }
         assert_eq!(storage.identity(), None);
-        assert!(open(&mut storage, 1, "a:1", &Config::default()).is_ok());
+        let entropy = &mut Entropy::System;
+        assert!(open(&mut storage, 1, "a:1", &Config::default(), entropy).is_ok());
     }
 
     #[test]
     fn the_defaults_make_a_valid_core() {
-        assert!(core_config(1, 0, &Config::default()).validate().is_ok());
+        assert!(core_config(1, 0, &Config::default(), 0).validate().is_ok());
     }
 }

@@ -87,6 +87,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                     view.leader_addr = leader_addr;
                 }
             });
+            if now.leader_id != before.leader_id {
+                self.news.notify_waiters();
+            }
         }
         self.answer_transfers();
     }

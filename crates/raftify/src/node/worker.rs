@@ -22,6 +22,17 @@ pub enum Placement {
 pub(crate) struct Worker {
     name: &'static str,
     done: oneshot::Receiver<()>,
+    _task: Option<Task>,
+}
+
+/// A worker that is a task ends with the node that is dropped in the middle, as its process would.
+/// A thread cannot be ended; it ends with its input.
+struct Task(tokio::task::AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Placement {
@@ -37,16 +48,21 @@ impl Placement {
             let _sender = sender;
             work.await;
         };
-        match self {
+        let task = match self {
             Self::Threads => {
                 let runtime = tokio::runtime::Handle::current();
                 std::thread::Builder::new()
                     .name(name.into())
                     .spawn(move || runtime.block_on(work))?;
+                None
             }
-            Self::Tasks => drop(tokio::spawn(work)),
-        }
-        Ok(Worker { name, done })
+            Self::Tasks => Some(Task(tokio::spawn(work).abort_handle())),
+        };
+        Ok(Worker {
+            name,
+            done,
+            _task: task,
+        })
     }
 
     /// Runs `work` on a thread that may block, or here.
@@ -60,8 +76,11 @@ impl Placement {
 
 impl Worker {
     /// Waits for the end, at most `patience`: a disk that hangs must not hang the process's end.
-    pub(crate) async fn join(self, patience: Duration) {
-        if tokio::time::timeout(patience, self.done).await.is_err() {
+    pub(crate) async fn join(mut self, patience: Duration) {
+        if tokio::time::timeout(patience, &mut self.done)
+            .await
+            .is_err()
+        {
             tracing::warn!(worker = self.name, "does not end; it is left behind");
         }
     }

@@ -1,0 +1,251 @@
+//! A simulated network: what is sent may be lost, late, doubled, overtaken, or find the way cut.
+
+mod requests;
+mod snapshots;
+mod transport;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use raftify::snapshot::SnapshotStore;
+use raftify::transport::{Frame, NodeHandler, NodeInbox};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+pub use self::transport::SimTransport;
+
+use crate::lock;
+use crate::observer::Observer;
+use crate::rng::Rng;
+
+/// How bad the network is. Chances are in thousandths, per frame.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weather {
+    /// Frames that are lost.
+    pub loss_per_mille: u64,
+    /// Frames that arrive twice.
+    pub duplicate_per_mille: u64,
+    /// Frames that take up to twenty times as long, so that others overtake them.
+    pub late_per_mille: u64,
+    /// The shortest time on the way, in milliseconds.
+    pub delay_ms_min: u64,
+    /// The longest.
+    pub delay_ms_max: u64,
+    /// Snapshots that are cut in the middle.
+    pub snapshot_cut_per_mille: u64,
+}
+
+/// The network of one run. A cheap clone.
+#[derive(Clone)]
+pub struct Network {
+    state: Arc<Mutex<State>>,
+    wake: Arc<Notify>,
+    observer: Observer,
+}
+
+struct State {
+    rng: Rng,
+    weather: Weather,
+    nodes: BTreeMap<u64, Endpoint>,
+    cuts: BTreeSet<(u64, u64)>,
+    /// What is under way, by the moment of its arrival.
+    under_way: BTreeMap<(Instant, u64), Frame>,
+    sent: u64,
+}
+
+/// A process on the network.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Its way in for messages.
+    pub inbox: NodeInbox,
+    /// Its way in for requests.
+    pub handler: Arc<dyn NodeHandler>,
+    /// Its snapshots.
+    pub snapshots: SnapshotStore,
+    /// Cancelled when the process dies.
+    pub gone: CancellationToken,
+}
+
+/// What happens to something that is sent.
+enum Fate {
+    Cut,
+    Lost,
+    Arrives {
+        after: Duration,
+        again_after: Option<Duration>,
+    },
+}
+
+impl Network {
+    /// A network without nodes, in perfect weather.
+    pub fn new(rng: Rng, observer: Observer) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State {
+                rng,
+                weather: Weather::default(),
+                nodes: BTreeMap::new(),
+                cuts: BTreeSet::new(),
+                under_way: BTreeMap::new(),
+                sent: 0,
+            })),
+            wake: Arc::new(Notify::new()),
+            observer,
+        }
+    }
+
+    /// Puts a process on the network, in the place of an earlier one.
+    pub fn register(&self, node: u64, endpoint: Endpoint) {
+        lock(&self.state).nodes.insert(node, endpoint);
+    }
+
+    /// A process died: what is under way to it arrives at nobody, or at the next one.
+    pub fn unregister(&self, node: u64) {
+        if let Some(endpoint) = lock(&self.state).nodes.remove(&node) {
+            endpoint.gone.cancel();
+        }
+    }
+
+    /// Sets the weather.
+    pub fn set_weather(&self, weather: Weather) {
+        lock(&self.state).weather = weather;
+    }
+
+    /// Cuts the way from one node to another.
+    pub fn cut(&self, from: u64, to: u64) {
+        lock(&self.state).cuts.insert((from, to));
+    }
+
+    /// Ends all cuts.
+    pub fn reconnect(&self) {
+        lock(&self.state).cuts.clear();
+    }
+
+    fn endpoint(&self, node: u64) -> Option<Endpoint> {
+        lock(&self.state).nodes.get(&node).cloned()
+    }
+
+    fn is_cut(&self, from: u64, to: u64) -> bool {
+        lock(&self.state).cuts.contains(&(from, to))
+    }
+
+    fn fate(&self, from: u64, to: u64) -> Fate {
+        let mut state = lock(&self.state);
+        if state.cuts.contains(&(from, to)) {
+            return Fate::Cut;
+        }
+        let weather = state.weather;
+        if state.rng.chance(weather.loss_per_mille) {
+            return Fate::Lost;
+        }
+        let delay = |state: &mut State| {
+            let usual = state
+                .rng
+                .time_ms(weather.delay_ms_min, weather.delay_ms_max);
+            if state.rng.chance(weather.late_per_mille) {
+                self.observer.count("frames late");
+                usual * u32::try_from(state.rng.between(2, 20)).unwrap_or(2)
+            } else {
+                usual
+            }
+        };
+        let after = delay(&mut state);
+        let again = state.rng.chance(weather.duplicate_per_mille);
+        let again_after = again.then(|| delay(&mut state));
+        Fate::Arrives { after, again_after }
+    }
+
+    /// Sends a frame on its way.
+    fn dispatch(&self, frame: Frame) {
+        let (from, to) = (frame.origin.from, frame.origin.to);
+        match self.fate(from, to) {
+            Fate::Cut => {
+                self.observer.count("frames cut off");
+                self.tell_unreachable(from, to);
+            }
+            Fate::Lost => self.observer.count("frames lost"),
+            Fate::Arrives { after, again_after } => {
+                if let Some(again_after) = again_after {
+                    self.observer.count("frames doubled");
+                    self.put_under_way(again_after, frame.clone());
+                }
+                self.put_under_way(after, frame);
+            }
+        }
+    }
+
+    fn put_under_way(&self, after: Duration, frame: Frame) {
+        let mut state = lock(&self.state);
+        state.sent += 1;
+        let key = (Instant::now() + after, state.sent);
+        state.under_way.insert(key, frame);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// A broken connection is noticed now and then.
+    fn tell_unreachable(&self, from: u64, to: u64) {
+        let (noticed, endpoint) = {
+            let mut state = lock(&self.state);
+            (state.rng.chance(300), state.nodes.get(&from).cloned())
+        };
+        if let Some(endpoint) = endpoint.filter(|_| noticed) {
+            endpoint.inbox.report_unreachable(to);
+        }
+    }
+
+    /// Delivers for ever what is under way.
+    pub async fn run(self) {
+        loop {
+            let next = lock(&self.state)
+                .under_way
+                .first_key_value()
+                .map(|((at, _), _)| *at);
+            match next {
+                None => self.wake.notified().await,
+                Some(at) if at <= Instant::now() => {
+                    let first = lock(&self.state).under_way.pop_first();
+                    if let Some((_, frame)) = first {
+                        self.arrive(frame);
+                    }
+                }
+                Some(at) => {
+                    tokio::select! {
+                        biased;
+                        () = self.wake.notified() => {}
+                        () = sleep_until(at) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn arrive(&self, frame: Frame) {
+        let (from, to) = (frame.origin.from, frame.origin.to);
+        let endpoint = self.endpoint(to).filter(|_| !self.is_cut(from, to));
+        let Some(endpoint) = endpoint else {
+            self.tell_unreachable(from, to);
+            return;
+        };
+        for message in &frame.messages {
+            self.observer.event(
+                to,
+                format_args!(
+                    "<- {from} {:?} term {} index {} log term {} entries {} commit {}{}",
+                    message.msg_type(),
+                    message.term,
+                    message.index,
+                    message.log_term,
+                    message.entries.len(),
+                    message.commit,
+                    if message.reject { " REJECT" } else { "" },
+                ),
+            );
+        }
+        if let Err(refusal) = endpoint.inbox.deliver(frame) {
+            self.observer
+                .event(to, format_args!("refuses a frame of {from}: {refusal}"));
+        }
+    }
+}

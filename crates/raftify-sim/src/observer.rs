@@ -1,0 +1,268 @@
+//! Sees everything that happens, writes the trace, counts faults and checks the invariants.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use raftify::raft::eraftpb::{Message, MessageType};
+use raftify::state_machine::Committed;
+use raftify::storage::{LogReader as _, MemoryReader, StoredState, WriteBatch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::checks::commitment::Commitment;
+use crate::checks::election_safety::ElectionSafety;
+use crate::checks::log_matching::LogMatching;
+use crate::checks::state_machine_safety::StateMachineSafety;
+use crate::checks::{Broken, Disks, one_way, promises};
+use crate::kv::Command;
+use crate::lock;
+use crate::trace::Trace;
+
+/// The observer of one run. A cheap clone; all clones are one.
+#[derive(Clone)]
+pub struct Observer {
+    inner: Arc<Mutex<Inner>>,
+    start: Instant,
+    /// Cancelled at the first violation.
+    over: CancellationToken,
+}
+
+struct Inner {
+    trace: Trace,
+    disks: Disks,
+    counters: BTreeMap<&'static str, u64>,
+    violation: Option<String>,
+    sequence: u64,
+    elections: ElectionSafety,
+    matching: LogMatching,
+    commitment: Commitment,
+    machines: StateMachineSafety,
+}
+
+impl Observer {
+    /// One that has seen nothing. Must be made on the simulation's clock.
+    pub fn new(readable: bool) -> Self {
+        Self {
+            inner: Arc::new(Mutex::new(Inner {
+                trace: Trace::new(readable),
+                disks: Disks::default(),
+                counters: BTreeMap::new(),
+                violation: None,
+                sequence: 0,
+                elections: ElectionSafety::default(),
+                matching: LogMatching::default(),
+                commitment: Commitment::default(),
+                machines: StateMachineSafety::default(),
+            })),
+            start: Instant::now(),
+            over: CancellationToken::new(),
+        }
+    }
+
+    /// Virtual time since the beginning, in microseconds.
+    pub fn now_micros(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes an event of a node; 0 is the world.
+    pub fn event(&self, node: u64, what: fmt::Arguments<'_>) {
+        let now = self.now_micros();
+        lock(&self.inner).trace.event(now, node, what);
+    }
+
+    /// Counts something, under a name that says what.
+    pub fn count(&self, what: &'static str) {
+        *lock(&self.inner).counters.entry(what).or_default() += 1;
+    }
+
+    /// The next number of a sequence that orders what clients see.
+    pub fn sequence(&self) -> u64 {
+        let mut inner = lock(&self.inner);
+        inner.sequence += 1;
+        inner.sequence
+    }
+
+    /// Something that must not be was seen; the first is kept and ends the run.
+    pub fn violate(&self, invariant: &str, detail: &str) {
+        let now = self.now_micros();
+        let mut inner = lock(&self.inner);
+        inner
+            .trace
+            .event(now, 0, format_args!("VIOLATION of {invariant}: {detail}"));
+        if inner.violation.is_none() {
+            inner.violation = Some(format!("{invariant}: {detail}"));
+        }
+        drop(inner);
+        self.over.cancel();
+    }
+
+    /// Ends when an invariant was broken.
+    pub async fn broken(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// Whether an invariant was broken.
+    pub fn is_broken(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
+    fn check(&self, invariant: &str, check: impl FnOnce(&mut Inner) -> Result<(), Broken>) {
+        let checked = check(&mut lock(&self.inner));
+        if let Err(detail) = checked {
+            self.violate(invariant, &detail);
+        }
+    }
+
+    /// The voters of a cluster whose members do not change.
+    pub fn set_voters(&self, voters: Option<BTreeSet<u64>>) {
+        lock(&self.inner).commitment.set_voters(voters);
+    }
+
+    /// A node has a new disk.
+    pub fn disk_added(&self, node: u64, reader: MemoryReader) {
+        lock(&self.inner).disks.insert(node, reader);
+    }
+
+    /// A disk got its first content.
+    pub fn initialized(&self, node: u64, first: &WriteBatch) {
+        self.written(node, &StoredState::default(), first);
+    }
+
+    /// A batch became durable on a disk that held `before`.
+    pub fn written(&self, node: u64, before: &StoredState, batch: &WriteBatch) {
+        let (first, last) = (batch.entries.first(), batch.entries.last());
+        self.event(
+            node,
+            format_args!(
+                "disk: entries {}..={} state {:?} install {:?} snapshot {:?} compact {:?}",
+                first.map_or(0, |entry| entry.index),
+                last.map_or(0, |entry| entry.index),
+                batch
+                    .hard_state
+                    .map(|state| (state.term, state.vote, state.commit)),
+                batch
+                    .install
+                    .as_ref()
+                    .map(|snapshot| (snapshot.index, snapshot.term)),
+                batch
+                    .snapshot
+                    .as_ref()
+                    .map(|snapshot| (snapshot.index, snapshot.term)),
+                batch.compact_to,
+            ),
+        );
+        if let Some(now) = batch.hard_state {
+            self.check("persistent state goes one way", |_| {
+                one_way::written(node, before.hard_state, now)
+            });
+        }
+        self.check("log matching", |inner| {
+            let reader = inner.disks.get(node);
+            let term_before = first.and_then(|first| {
+                reader.and_then(|reader| reader.term(first.index.saturating_sub(1)).ok())
+            });
+            inner.matching.written(node, term_before, &batch.entries)
+        });
+        let state = batch.hard_state.unwrap_or_default();
+        self.check("committed entries stay", |inner| {
+            if let Some(installed) = &batch.install {
+                inner
+                    .commitment
+                    .committed(node, installed.index, installed.term)?;
+            }
+            let rewritten = first.map_or(u64::MAX, |first| first.index);
+            let from = before.hard_state.commit.min(state.commit).min(rewritten);
+            inner
+                .commitment
+                .on_disk(&inner.disks, node, from, state.commit)
+        });
+    }
+
+    /// A message leaves its node.
+    pub fn sent(&self, message: &Message) {
+        self.check("promises are durable", |inner| {
+            promises::sent(&inner.disks, message)
+        });
+        self.check("election safety", |inner| {
+            let new_leader = inner.elections.sent(message)?;
+            if new_leader {
+                inner
+                    .commitment
+                    .elected(&inner.disks, message.from, message.term)?;
+            }
+            Ok(())
+        });
+        let kind = message.msg_type();
+        if matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat) {
+            self.check("committed is on a quorum's disks", |inner| {
+                inner
+                    .commitment
+                    .told(&inner.disks, message.from, message.commit)
+            });
+        }
+    }
+
+    /// A state machine applied an entry.
+    pub fn applied(
+        &self,
+        node: u64,
+        applied_before: u64,
+        committed: &Committed<Command>,
+        chain: u64,
+    ) {
+        let (index, term) = (committed.index, committed.term);
+        let entry = committed.entry;
+        self.event(
+            node,
+            format_args!("applies ({index}, {term}): {entry:?}, hash {chain:x}"),
+        );
+        self.check("state machine safety", |inner| {
+            inner.commitment.committed(node, index, term)?;
+            inner
+                .machines
+                .applied(&inner.disks, node, applied_before, committed, chain)
+        });
+    }
+
+    /// A state machine was restored.
+    pub fn restored(&self, node: u64, index: u64, chain: u64) {
+        self.event(
+            node,
+            format_args!("restores a state of {index}, hash {chain:x}"),
+        );
+        self.check("state machine safety", |inner| {
+            inner.machines.restored(node, index, chain)
+        });
+    }
+
+    /// Where an operation was applied, if it was.
+    pub fn position(&self, operation: u64) -> Option<u64> {
+        lock(&self.inner).machines.position(operation)
+    }
+
+    /// The first violation.
+    pub fn violation(&self) -> Option<String> {
+        lock(&self.inner).violation.clone()
+    }
+
+    /// All counters.
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
+        let inner = lock(&self.inner);
+        let mut counters = inner.counters.clone();
+        counters.insert("leaders", inner.elections.leaders());
+        counters.insert("operations applied", inner.machines.operations());
+        counters
+    }
+
+    /// The hash of the trace, and how many events are in it.
+    pub fn trace_hash(&self) -> (u64, u64) {
+        let inner = lock(&self.inner);
+        (inner.trace.hash(), inner.trace.events())
+    }
+
+    /// The last events of each node, in order.
+    pub fn lines(&self) -> Vec<String> {
+        lock(&self.inner).trace.lines()
+    }
+}

@@ -1,0 +1,344 @@
+//! The machines and the processes on them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use raftify::node::{Assembly, Placement};
+use raftify::raft::Logger;
+use raftify::raft::logger::Level;
+use raftify::snapshot::SnapshotStore;
+use raftify::{Config, Fatal, Peers, RaftNode};
+use tokio::task::{AbortHandle, JoinError};
+use tokio_util::sync::CancellationToken;
+
+use crate::disk::{DiskFailure, DiskSpeed, Platter};
+use crate::gate::Gate;
+use crate::kv::{Command, Registers};
+use crate::lock;
+use crate::network::{Endpoint, Network, SimTransport};
+use crate::observer::Observer;
+use crate::plan::{Fault, Plan};
+use crate::rng::Rng;
+
+/// The handle of a simulated node.
+pub type Node = RaftNode<Command, Registers>;
+
+/// How long a node that stops waits for its workers.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// All machines of a run. A cheap clone.
+#[derive(Clone)]
+pub struct World {
+    inner: Arc<Mutex<Inner>>,
+    /// The plan of the run.
+    pub plan: Arc<Plan>,
+    /// The network between the machines.
+    pub network: Network,
+    /// Who sees everything.
+    pub observer: Observer,
+}
+
+struct Inner {
+    rng: Rng,
+    machines: BTreeMap<u64, Machine>,
+}
+
+struct Machine {
+    platter: Platter,
+    snapshots: SnapshotStore,
+    /// The speed of its clock, in thousandths.
+    clock_per_mille: u64,
+    starts: u64,
+    live: Option<Live>,
+}
+
+/// A running process.
+#[derive(Clone)]
+pub struct Live {
+    /// Its handle.
+    pub node: Node,
+    /// Cancelled when it ends or dies.
+    pub gone: CancellationToken,
+    gate: Gate,
+    start: u64,
+    abort: AbortHandle,
+}
+
+struct CoreLog {
+    node: u64,
+    observer: Observer,
+}
+
+impl CoreLog {
+    fn line(&self, message: &str) {
+        self.observer.event(self.node, format_args!("{message}"));
+    }
+}
+
+impl Logger for CoreLog {
+    fn enabled(&self, level: Level) -> bool {
+        level >= Level::Info
+    }
+    fn trace(&self, _message: &str) {}
+    fn debug(&self, _message: &str) {}
+    fn info(&self, message: &str) {
+        self.line(message);
+    }
+    fn warn(&self, message: &str) {
+        self.line(message);
+    }
+    fn error(&self, message: &str) {
+        self.line(message);
+    }
+}
+
+fn address(id: u64) -> String {
+    format!("machine-{id}:1")
+}
+
+impl World {
+    /// Machines with empty disks; nothing runs yet.
+    pub fn new(plan: Arc<Plan>, network: Network, observer: Observer, mut rng: Rng) -> Self {
+        let machines = (1..=plan.nodes)
+            .map(|id| {
+                let drifts = plan.has(Fault::Drift);
+                let machine = Machine {
+                    platter: Platter::new(id, rng.fork(), plan.disks, observer.clone()),
+                    snapshots: SnapshotStore::in_memory(),
+                    clock_per_mille: if drifts {
+                        rng.between(900, 1_100)
+                    } else {
+                        1_000
+                    },
+                    starts: 0,
+                    live: None,
+                };
+                (id, machine)
+            })
+            .collect();
+        Self {
+            inner: Arc::new(Mutex::new(Inner { rng, machines })),
+            plan,
+            network,
+            observer,
+        }
+    }
+
+    /// The machines.
+    pub fn ids(&self) -> Vec<u64> {
+        lock(&self.inner).machines.keys().copied().collect()
+    }
+
+    /// The process on a machine, if one runs.
+    pub fn live(&self, id: u64) -> Option<Live> {
+        lock(&self.inner)
+            .machines
+            .get(&id)
+            .and_then(|machine| machine.live.clone())
+    }
+
+    /// A machine's disk.
+    pub fn platter(&self, id: u64) -> Option<Platter> {
+        lock(&self.inner)
+            .machines
+            .get(&id)
+            .map(|machine| machine.platter.clone())
+    }
+
+    fn config(&self, clock_per_mille: u64) -> Config {
+        let base = &self.plan.config;
+        let scale = |time: Duration| time * u32::try_from(clock_per_mille).unwrap_or(1_000) / 1_000;
+        let peers = (1..=self.plan.nodes).fold(Peers::new(), |mut peers, id| {
+            peers.add_peer(id, address(id));
+            peers
+        });
+        Config {
+            tick_interval: scale(base.tick_interval),
+            heartbeat_interval: scale(base.heartbeat_interval),
+            election_timeout: scale(base.election_timeout),
+            initial_peers: Some(peers),
+            ..base.clone()
+        }
+    }
+
+    /// Starts a process on a machine that has none.
+    pub fn start(&self, id: u64) {
+        let (assembly, seed, start, gate) = {
+            let mut inner = lock(&self.inner);
+            let seed = inner.rng.draw();
+            let Some(machine) = inner
+                .machines
+                .get_mut(&id)
+                .filter(|found| found.live.is_none())
+            else {
+                return;
+            };
+            machine.starts += 1;
+            let gate = Gate::default();
+            let assembly = Assembly {
+                node_id: id,
+                raft_addr: address(id),
+                fsm: Registers::new(
+                    id,
+                    self.plan.padding_bytes,
+                    self.observer.clone(),
+                    gate.clone(),
+                ),
+                config: self.config(machine.clock_per_mille),
+                logger: Arc::new(CoreLog {
+                    node: id,
+                    observer: self.observer.clone(),
+                }),
+                storage: machine.platter.open(gate.clone()),
+                snapshots: machine.snapshots.clone(),
+                placement: Placement::Tasks,
+            };
+            (assembly, seed, machine.starts, gate)
+        };
+        self.observer
+            .event(id, format_args!("starts for the {start}. time"));
+        let gone = CancellationToken::new();
+        let (network, ended) = (self.network.clone(), gone.clone());
+        let built = assembly.build_seeded(seed, |inbox, _| {
+            Arc::new(SimTransport::new(network, inbox, ended))
+        });
+        let parts = match built {
+            Ok(parts) => parts,
+            Err(error) => {
+                self.observer
+                    .violate("a node starts again", &format!("node {id}: {error}"));
+                return;
+            }
+        };
+        let node: Node = parts.node();
+        let endpoint = Endpoint {
+            inbox: parts.inbox(),
+            handler: Arc::new(node.clone()),
+            snapshots: parts.snapshots(),
+            gone: gone.clone(),
+        };
+        let process = gate.clone();
+        let running = tokio::spawn(async move { process.hold(parts.run(PATIENCE)).await });
+        let live = Live {
+            node,
+            gone,
+            gate,
+            start,
+            abort: running.abort_handle(),
+        };
+        self.network.register(id, endpoint);
+        if let Some(machine) = lock(&self.inner).machines.get_mut(&id) {
+            machine.live = Some(live);
+        }
+        let world = self.clone();
+        tokio::spawn(async move {
+            let ended = running.await;
+            world.ended(id, start, ended);
+        });
+    }
+
+    /// A process ended: by itself, by a panic, or killed.
+    fn ended(&self, id: u64, start: u64, ended: Result<Result<(), Fatal>, JoinError>) {
+        let mut injected = false;
+        {
+            let mut inner = lock(&self.inner);
+            if let Some(machine) = inner.machines.get_mut(&id) {
+                injected = machine.platter.has_failed();
+                if machine
+                    .live
+                    .as_ref()
+                    .is_some_and(|live| live.start == start)
+                {
+                    machine.live = None;
+                    self.network.unregister(id);
+                }
+            }
+        }
+        match ended {
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => self
+                .observer
+                .violate("no node panics", &format!("node {id}: {error}")),
+            Ok(Ok(())) => self.observer.event(id, format_args!("stopped")),
+            Ok(Err(Fatal::Storage(reason))) if injected => {
+                self.observer
+                    .event(id, format_args!("stopped by its disk: {reason}"));
+            }
+            Ok(Err(fatal)) => {
+                self.observer
+                    .violate("no node stops by itself", &format!("node {id}: {fatal}"));
+            }
+        }
+    }
+
+    /// Kills the process on a machine, at whatever point each of its tasks waits.
+    pub fn crash(&self, id: u64) -> bool {
+        let Some((live, platter)) = ({
+            let mut inner = lock(&self.inner);
+            inner.machines.get_mut(&id).and_then(|machine| {
+                machine
+                    .live
+                    .take()
+                    .map(|live| (live, machine.platter.clone()))
+            })
+        }) else {
+            return false;
+        };
+        self.observer.event(id, format_args!("dies"));
+        self.network.unregister(id);
+        live.gone.cancel();
+        platter.crash();
+        live.abort.abort();
+        live.gate.open();
+        true
+    }
+
+    /// Holds up the process on a machine.
+    pub fn pause(&self, id: u64) -> bool {
+        let Some(live) = self.live(id).filter(|live| !live.gate.is_closed()) else {
+            return false;
+        };
+        self.observer.event(id, format_args!("stands still"));
+        live.gate.close();
+        true
+    }
+
+    /// Lets the process on a machine go on.
+    pub fn resume(&self, id: u64) {
+        if let Some(live) = self.live(id).filter(|live| live.gate.is_closed()) {
+            self.observer.event(id, format_args!("goes on"));
+            live.gate.open();
+        }
+    }
+
+    /// Breaks the next write on a machine.
+    pub fn fail_disk(&self, id: u64, failure: DiskFailure) {
+        if let Some(platter) = self.platter(id) {
+            self.observer
+                .event(id, format_args!("its next write fails: {failure:?}"));
+            platter.fail_next(failure);
+        }
+    }
+
+    /// Ends all faults, and starts what does not run.
+    pub fn heal(&self) {
+        self.observer.event(0, format_args!("everything heals"));
+        self.network.reconnect();
+        self.network.set_weather(crate::network::Weather {
+            delay_ms_max: 2,
+            ..Default::default()
+        });
+        let healthy = DiskSpeed {
+            write_ms_min: 0,
+            write_ms_max: 1,
+        };
+        for id in self.ids() {
+            if let Some(platter) = self.platter(id) {
+                platter.heal(healthy);
+            }
+            self.resume(id);
+            self.start(id);
+        }
+    }
+}
