@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use prost::Message as _;
 use raft::eraftpb::{ConfState, Entry, HardState, Message, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
@@ -97,12 +98,17 @@ impl Storage for Disk {
         &self,
         low: u64,
         high: u64,
-        _max_bytes: u64,
+        max_bytes: u64,
         _context: GetEntriesContext,
     ) -> Result<Vec<Entry>, StorageError> {
         let range = Self::position(low)?..Self::position(high)?;
         let entries = self.entries.get(range).ok_or(StorageError::Unavailable)?;
-        Ok(entries.to_vec())
+        let mut bytes = 0;
+        let fitting = entries.iter().take_while(|entry| {
+            bytes += entry.encoded_len() as u64;
+            entry.index == low || bytes <= max_bytes
+        });
+        Ok(fitting.cloned().collect())
     }
 
     fn term(&self, index: u64) -> Result<u64, StorageError> {

@@ -22,9 +22,10 @@ mod world;
 use std::io::Write as _;
 use std::time::Instant;
 
-use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2};
+use raft::StateRole;
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, Message, MessageType};
 use search::{Search, Witnesses};
-use world::{Action, Budget, World};
+use world::{Action, Budget, Fate, World};
 
 /// The first term that a node can lead; the base of every log has the term before.
 const FIRST_TERM: u64 = 2;
@@ -95,7 +96,7 @@ fn campaigned_by_one(budget: Budget, slow_disks: bool) -> World {
 fn led_by_one(budget: Budget, change: ConfChangeV2, slow_disks: bool) -> World {
     let mut world = World::new(3, budget, change, slow_disks);
     world.perform(PRELUDE, &[Action::Campaign(0)]);
-    world.settle(&[]);
+    world.settle(|_| Fate::Arrives);
     world
 }
 
@@ -181,8 +182,47 @@ fn no_joint_change_within_the_depth_breaks_safety() {
     assert!(seen.joint && seen.two_leaders);
 }
 
-/// Figure 8 of the paper, up to (c): node 1 leads again, with an entry of its first term that the
-/// others lack, and node 3 holds another entry of a term in between.
+/// Figure 8 of the paper in (c), with three nodes. Node 1 leads again, in the third term; the others
+/// lack its entry of the first term, which is on its way to node 2. Node 3 holds another entry at that
+/// place, of the second term, in which it led.
+fn figure_8(budget: Budget) -> World {
+    let mut world = led_by_one(budget, ConfChangeV2::default(), false);
+    world.perform(PRELUDE, &[Action::Propose(0)]);
+    world.settle(|_| Fate::Lost);
+    world.perform(PRELUDE, &[Action::Campaign(2)]);
+    world.settle(|message| {
+        if is_append(message) {
+            Fate::Lost
+        } else {
+            Fate::Arrives
+        }
+    });
+    world.perform(PRELUDE, &[Action::Campaign(0)]);
+    world.settle(|message| {
+        let old = |entry: &Entry| entry.term == FIRST_TERM;
+        if message.entries.iter().any(old) {
+            Fate::Waits
+        } else if message.to == 3 && is_append(message) {
+            Fate::Lost
+        } else {
+            Fate::Arrives
+        }
+    });
+    let roles = world
+        .nodes()
+        .map(|node| (node.raw.state(), node.raw.term()));
+    let expected = [StateRole::Leader, StateRole::Follower, StateRole::Follower];
+    assert!(
+        roles.eq(expected.map(|role| (role, FIRST_TERM + 2))),
+        "{world}"
+    );
+    world
+}
+
+fn is_append(message: &Message) -> bool {
+    message.msg_type() == MessageType::MsgAppend
+}
+
 #[test]
 fn nothing_after_figure_8_within_the_depth_breaks_safety() {
     let budget = Budget {
@@ -192,11 +232,7 @@ fn nothing_after_figure_8_within_the_depth_breaks_safety() {
         crashes: 1,
         ..Budget::default()
     };
-    let mut start = led_by_one(budget, ConfChangeV2::default(), false);
-    start.perform(PRELUDE, &[Action::Propose(0)]);
-    start.settle(&[2, 3]);
-    start.perform(PRELUDE, &[Action::Campaign(2)]);
-    start.settle(&[1]);
-    let seen = explore("figure 8", &start, 7);
-    assert!(seen.conflict && seen.led_term > FIRST_TERM + 1);
+    let start = figure_8(budget);
+    let seen = explore("figure 8", &start, 8);
+    assert!(seen.conflict && seen.led_term == FIRST_TERM + 3);
 }

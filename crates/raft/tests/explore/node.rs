@@ -44,6 +44,8 @@ impl Node {
     fn start(id: u64, disk: Disk) -> Self {
         let config = Config {
             async_storage_writes: true,
+            // One entry a message, so that entries can arrive apart from each other.
+            max_size_per_msg: 0,
             ..Config::new(id)
         };
         let log = disk.entries.clone();

@@ -48,6 +48,14 @@ pub(crate) enum Action {
     },
 }
 
+/// What becomes of a message at the beginning of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Arrives,
+    Waits,
+    Lost,
+}
+
 /// A message on its way, with its bytes: the network is sorted by them, so that the order in which
 /// messages were sent makes no difference between states.
 struct Packet {
@@ -301,24 +309,23 @@ impl World {
         self.budget = later;
     }
 
-    /// For the beginning of a scenario: syncs and delivers until nothing is under way. Messages
-    /// from or to a node that is cut off are lost.
-    pub(crate) fn settle(&mut self, cut_off: &[u64]) {
+    /// For the beginning of a scenario: syncs and delivers until nothing is under way but what
+    /// `fate` lets wait.
+    pub(crate) fn settle(&mut self, fate: impl Fn(&Message) -> Fate) {
         loop {
-            let lost = |packet: &Rc<Packet>| {
-                let message = &packet.message;
-                cut_off.contains(&message.from) || cut_off.contains(&message.to)
-            };
-            self.network.retain(|packet| !lost(packet));
+            self.network
+                .retain(|packet| fate(&packet.message) != Fate::Lost);
+            let arrives = |packet: &Rc<Packet>| fate(&packet.message) == Fate::Arrives;
             let unsynced = self.nodes.iter().position(|node| node.unsynced() > 0);
-            let action = match unsynced {
-                Some(at) => Action::Sync(at),
-                None if self.network.is_empty() => return,
-                None => Action::Deliver(0),
+            let action = match (unsynced, self.network.iter().position(arrives)) {
+                (Some(at), _) => Action::Sync(at),
+                (None, Some(place)) => Action::Deliver(place),
+                (None, None) => return,
             };
-            match self.after(action).unwrap() {
-                Some(next) => *self = next,
-                None => drop(self.network.remove(0)),
+            match (self.after(action).unwrap(), action) {
+                (Some(next), _) => *self = next,
+                (None, Action::Deliver(place)) => drop(self.network.remove(place)),
+                (None, other) => panic!("{other:?} without effect"),
             }
         }
     }

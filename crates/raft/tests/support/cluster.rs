@@ -129,13 +129,14 @@ impl Cluster {
         entry_terms: &[u64],
     ) {
         let storage = MemStorage::new_with_conf_state(conf_state.clone());
-        let entries = (1..).zip(entry_terms).map(|(index, &term)| Entry {
+        let entry = |(index, &term): (u64, &u64)| Entry {
             term,
             index,
             data: format!("{index} of {term}").into(),
             ..Entry::default()
-        });
-        storage.append(&entries.collect::<Vec<_>>()).unwrap();
+        };
+        let entries: Vec<Entry> = (1..).zip(entry_terms).map(entry).collect();
+        storage.append(&entries).unwrap();
         storage.set_hard_state(HardState {
             term,
             ..HardState::default()
