@@ -51,19 +51,21 @@ impl Ours {
                     busy = true;
                 }
             }
-            while let Some(message) = self.network.pop() {
+            let mut arriving = std::mem::take(&mut self.network);
+            for message in arriving.drain(..) {
                 let at = message.to as usize - 1;
                 self.nodes[at].step(message).unwrap();
                 busy = true;
             }
+            // The list is kept, so that the network itself allocates nothing.
+            self.network = arriving;
         }
     }
 
     fn work(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         let mut ready = node.ready().unwrap();
-        // The network is a stack: the last message in is the first out.
-        self.network.extend(ready.take_messages().into_iter().rev());
+        self.network.append(&mut ready.take_messages());
         self.applied[at] += ready.take_committed_entries().len() as u64;
         let entries = ready.take_entries();
         if !entries.is_empty() {
@@ -72,13 +74,12 @@ impl Ours {
         if let Some(hard_state) = ready.hs() {
             node.mut_store().set_hard_state(*hard_state);
         }
-        self.network
-            .extend(ready.take_persisted_messages().into_iter().rev());
+        self.network.append(&mut ready.take_persisted_messages());
         let mut light = node.advance(ready).unwrap();
         if let Some(commit) = light.commit_index() {
             node.mut_store().set_hard_state_commit(commit);
         }
-        self.network.extend(light.take_messages().into_iter().rev());
+        self.network.append(&mut light.take_messages());
         self.applied[at] += light.take_committed_entries().len() as u64;
         node.advance_apply().unwrap();
     }

@@ -46,18 +46,21 @@ impl Theirs {
                     busy = true;
                 }
             }
-            while let Some(message) = self.network.pop() {
+            let mut arriving = std::mem::take(&mut self.network);
+            for message in arriving.drain(..) {
                 let at = message.to as usize - 1;
                 self.nodes[at].step(message).unwrap();
                 busy = true;
             }
+            // The list is kept, so that the network itself allocates nothing.
+            self.network = arriving;
         }
     }
 
     fn work(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         let mut ready = node.ready();
-        self.network.extend(ready.take_messages().into_iter().rev());
+        self.network.append(&mut ready.take_messages());
         self.applied[at] += ready.take_committed_entries().len() as u64;
         if !ready.entries().is_empty() {
             node.mut_store().wl().append(ready.entries()).unwrap();
@@ -65,13 +68,12 @@ impl Theirs {
         if let Some(hard_state) = ready.hs() {
             node.mut_store().wl().set_hardstate(hard_state.clone());
         }
-        self.network
-            .extend(ready.take_persisted_messages().into_iter().rev());
+        self.network.append(&mut ready.take_persisted_messages());
         let mut light = node.advance(ready);
         if let Some(commit) = light.commit_index() {
             node.mut_store().wl().mut_hard_state().commit = commit;
         }
-        self.network.extend(light.take_messages().into_iter().rev());
+        self.network.append(&mut light.take_messages());
         self.applied[at] += light.take_committed_entries().len() as u64;
         node.advance_apply();
     }
