@@ -7,6 +7,7 @@ use crate::log::LogSlice;
 use crate::{DropReason, Error, INVALID_ID, ReadOnlyOption, Result, Storage};
 
 impl<S: Storage> Raft<S> {
+    #[inline]
     pub(super) fn step_follower(&mut self, kind: MessageType, mut m: Message) -> Result<()> {
         match kind {
             MessageType::MsgPropose => self.forward_proposal(m),

@@ -77,6 +77,7 @@ impl<S: Storage> Raft<S> {
         self.become_follower(self.term, INVALID_ID)
     }
 
+    #[inline]
     pub(super) fn step_leader(&mut self, kind: MessageType, m: Message) -> Result<()> {
         match kind {
             MessageType::MsgBeat => self.bcast_heartbeat(),

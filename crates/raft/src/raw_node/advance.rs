@@ -1,7 +1,7 @@
 //! Synchronous mode: the application says that a Ready is done, and the node steps the answers that
 //! its storage threads would have sent.
 
-use super::storage_messages::{AppendWork, stored_notice};
+use super::storage_messages::{AppendWork, push_stored_notice};
 use super::{LightReady, RawNode, Ready};
 use crate::eraftpb::Message;
 use crate::{Error, Result, Storage};
@@ -29,8 +29,8 @@ impl<S: Storage> RawNode<S> {
             }
         }
         if has_work {
-            let notice = stored_notice(&self.raft, append.snapshot.as_ref())?;
-            self.steps_on_advance.extend(notice);
+            let snapshot = append.snapshot.as_deref();
+            push_stored_notice(&self.raft, snapshot, &mut self.steps_on_advance)?;
         }
         Ok(for_others)
     }

@@ -115,10 +115,20 @@ impl<S: Storage> RawNode<S> {
     /// Runs one operation, and remembers when it shows that the node must stop.
     #[inline]
     fn run<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if let Some(failure) = &self.failure {
-            return Err(Error::fatal(format!("the node has stopped: {failure}")));
-        }
+        self.require_alive()?;
         let result = operation(self);
+        self.remember_failure(result)
+    }
+
+    fn require_alive(&self) -> Result<()> {
+        match &self.failure {
+            Some(failure) => Err(Error::fatal(format!("the node has stopped: {failure}"))),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn remember_failure<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(error) = &result
             && error.is_fatal()
         {
@@ -127,9 +137,12 @@ impl<S: Storage> RawNode<S> {
         result
     }
 
-    #[inline]
+    // A message is large, and each call that is not inlined moves it once more.
+    #[inline(always)]
     fn step_to_raft(&mut self, message: Message) -> Result<()> {
-        self.run(|node| node.raft.step(message))
+        self.require_alive()?;
+        let result = self.raft.step(message);
+        self.remember_failure(result)
     }
 
     /// Moves the node's clock by one tick. Returns whether that gave it something to do, so that

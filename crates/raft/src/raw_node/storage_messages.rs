@@ -9,7 +9,7 @@ use crate::{LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Result, Storage};
 pub(super) struct AppendWork {
     pub(super) entries: Vec<Entry>,
     pub(super) hard_state: Option<HardState>,
-    pub(super) snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<Box<Snapshot>>,
 }
 
 impl AppendWork {
@@ -28,7 +28,7 @@ impl AppendWork {
             return Ok(None);
         }
         let mut responses = raft.outbox.take_after_append();
-        responses.extend(stored_notice(raft, self.snapshot.as_ref())?);
+        push_stored_notice(raft, self.snapshot.as_deref(), &mut responses)?;
         let hard_state = self.hard_state.unwrap_or_default();
         Ok(Some(Message {
             msg_type: MessageType::MsgStorageAppend.into(),
@@ -38,7 +38,7 @@ impl AppendWork {
             vote: hard_state.vote,
             commit: hard_state.commit,
             entries: self.entries,
-            snapshot: self.snapshot.map(Box::new),
+            snapshot: self.snapshot,
             responses,
             ..Message::default()
         }))
@@ -53,20 +53,21 @@ impl AppendWork {
 /// then come from the first write and be taken for the third. Notices of earlier terms are
 /// therefore ignored; and since each change of the term writes a hard state, whose notice covers
 /// the tail again, no entry waits for ever.
-pub(super) fn stored_notice<S: Storage>(
+pub(super) fn push_stored_notice<S: Storage>(
     raft: &Raft<S>,
     snapshot: Option<&Snapshot>,
-) -> Result<Option<Message>> {
+    responses: &mut Vec<Message>,
+) -> Result<()> {
     let has_tail = raft.log.has_next_or_in_progress_unstable_entries();
     if !has_tail && snapshot.is_none() {
-        return Ok(None);
+        return Ok(());
     }
     let (index, log_term) = if has_tail {
         raft.log.last_id()?
     } else {
         (0, 0)
     };
-    Ok(Some(Message {
+    responses.push(Message {
         msg_type: MessageType::MsgStorageAppendResp.into(),
         to: raft.id,
         from: LOCAL_APPEND_THREAD,
@@ -75,7 +76,8 @@ pub(super) fn stored_notice<S: Storage>(
         log_term,
         snapshot: snapshot.cloned().map(Box::new),
         ..Message::default()
-    }))
+    });
+    Ok(())
 }
 
 /// The message for the state machine, if there are entries for it. Committed entries belong to no

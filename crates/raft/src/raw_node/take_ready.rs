@@ -65,7 +65,7 @@ impl<S: Storage> RawNode<S> {
             ready.persisted_messages = self.keep_own_responses(&append)?;
             ready.work = Work::Caller {
                 entries: append.entries,
-                snapshot: append.snapshot.map(Box::new),
+                snapshot: append.snapshot,
                 committed,
             };
             self.outstanding = Some(ready.number);
@@ -92,7 +92,12 @@ impl<S: Storage> RawNode<S> {
         AppendWork {
             entries: share_all(self.raft.log.next_unstable_entries()),
             hard_state: self.changed_hard_state(),
-            snapshot: self.raft.log.next_unstable_snapshot().cloned(),
+            snapshot: self
+                .raft
+                .log
+                .next_unstable_snapshot()
+                .cloned()
+                .map(Box::new),
         }
     }
 
