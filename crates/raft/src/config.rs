@@ -73,6 +73,11 @@ pub struct Config {
     /// Hands out work for the disk and the state machine as messages whose answers are stepped back
     /// in, so that several Readys can be under way; see [`Ready`](crate::Ready).
     pub async_storage_writes: bool,
+    /// Lets requests for votes leave before the candidate's term and log are durable, as
+    /// etcd-io/raft does. It saves one write in an election, and is not safe when a candidate can
+    /// crash and an answer to its request arrive after it has come back. Off by default; the scripts
+    /// of etcd need it.
+    pub early_vote_requests: bool,
     /// A follower drops proposals instead of forwarding them to the leader.
     pub disable_proposal_forwarding: bool,
     /// Lets configuration changes into the log that do not fit the configuration now in force. Only
@@ -111,6 +116,7 @@ impl Default for Config {
             batch_append: false,
             skip_bcast_commit: false,
             async_storage_writes: false,
+            early_vote_requests: false,
             disable_proposal_forwarding: false,
             disable_conf_change_validation: false,
             step_down_on_removal: false,

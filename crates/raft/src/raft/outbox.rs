@@ -67,7 +67,7 @@ impl<S: Storage> Raft<S> {
             TermRule::Own => message.term = self.term,
             TermRule::Given | TermRule::Absent => {}
         }
-        if waits_for_disk(kind) {
+        if waits_for_disk(kind) || self.holds_vote_request(kind) {
             self.outbox.after_append.push(message);
         } else if message.to == self.id {
             return Err(Error::fatal(format!(
@@ -122,6 +122,15 @@ fn term_rule(kind: MessageType) -> TermRule {
 /// Whether a message promises something that must be durable first.
 ///
 /// Refusals wait as well: they are rare, and a refused vote may rest on a vote that is not durable.
+impl<S: Storage> Raft<S> {
+    /// A request for votes describes the candidate's term and log, which voters take for durable.
+    /// A candidate that lost both in a crash would campaign in the same term again with a shorter
+    /// log, and an answer to its first request, late on its way, would elect it for the longer one.
+    fn holds_vote_request(&self, kind: MessageType) -> bool {
+        kind == MessageType::MsgRequestVote && !self.config.early_vote_requests
+    }
+}
+
 fn waits_for_disk(kind: MessageType) -> bool {
     matches!(
         kind,

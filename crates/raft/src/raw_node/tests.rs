@@ -266,3 +266,35 @@ fn an_idle_follower_has_nothing_to_do() {
     assert!(!node.tick().unwrap());
     assert!(!node.has_ready());
 }
+
+fn candidate_of_three(async_storage_writes: bool) -> RawNode<MemStorage> {
+    let store = MemStorage::new_with_conf_state(ConfState {
+        voters: vec![1, 2, 3],
+        ..ConfState::default()
+    });
+    let mut config = Config::new(1);
+    config.async_storage_writes = async_storage_writes;
+    let mut node = RawNode::new(&config, store, Arc::new(SilentLogger)).unwrap();
+    node.campaign().unwrap();
+    node
+}
+
+fn asks_for_votes(messages: &[Message]) -> bool {
+    messages
+        .iter()
+        .any(|message| message.msg_type() == MessageType::MsgRequestVote)
+}
+
+#[test]
+fn a_request_for_votes_waits_until_the_term_and_log_that_it_describes_are_durable() {
+    let mut node = candidate_of_three(false);
+    let ready = node.ready().unwrap();
+    assert!(!asks_for_votes(ready.messages()));
+    assert!(asks_for_votes(ready.persisted_messages()));
+
+    let mut node = candidate_of_three(true);
+    let ready = node.ready().unwrap();
+    assert!(!asks_for_votes(ready.messages()));
+    let append = ready.storage_append().unwrap();
+    assert!(asks_for_votes(&append.responses));
+}

@@ -21,6 +21,8 @@ fn base_config() -> Config {
         max_inflight_bytes: NO_LIMIT,
         // The expected outputs hand out what is committed before this node has it on disk.
         apply_unstable_entries: true,
+        // They also show requests for votes beside the disk's work.
+        early_vote_requests: true,
         ..Config::default()
     }
 }
