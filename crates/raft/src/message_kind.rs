@@ -65,6 +65,38 @@ pub fn is_response_msg(kind: MessageType) -> bool {
     }
 }
 
+/// Whether a message of this type always names the term that it belongs to.
+///
+/// Requests that an application makes of its own node, and that a follower passes on, belong to none.
+pub(crate) fn names_term(kind: MessageType) -> bool {
+    match kind {
+        MessageType::MsgAppend
+        | MessageType::MsgAppendResponse
+        | MessageType::MsgRequestVote
+        | MessageType::MsgRequestVoteResponse
+        | MessageType::MsgSnapshot
+        | MessageType::MsgHeartbeat
+        | MessageType::MsgHeartbeatResponse
+        | MessageType::MsgTimeoutNow
+        | MessageType::MsgReadIndexResp
+        | MessageType::MsgRequestPreVote
+        | MessageType::MsgRequestPreVoteResponse => true,
+        MessageType::MsgHup
+        | MessageType::MsgBeat
+        | MessageType::MsgPropose
+        | MessageType::MsgReadIndex
+        | MessageType::MsgUnreachable
+        | MessageType::MsgSnapStatus
+        | MessageType::MsgCheckQuorum
+        | MessageType::MsgTransferLeader
+        | MessageType::MsgStorageAppend
+        | MessageType::MsgStorageAppendResp
+        | MessageType::MsgStorageApply
+        | MessageType::MsgStorageApplyResp
+        | MessageType::MsgForgetLeader => false,
+    }
+}
+
 /// Whether an id stands for one of the node's own storage threads rather than for a node.
 pub fn is_local_target(id: u64) -> bool {
     id == LOCAL_APPEND_THREAD || id == LOCAL_APPLY_THREAD

@@ -346,6 +346,38 @@ fn a_vote_is_durable_before_it_leaves() {
 }
 
 #[test]
+fn a_message_of_a_peer_without_a_term_is_refused_and_changes_nothing() {
+    for kind in [
+        MessageType::MsgAppend,
+        MessageType::MsgAppendResponse,
+        MessageType::MsgHeartbeat,
+        MessageType::MsgHeartbeatResponse,
+        MessageType::MsgSnapshot,
+        MessageType::MsgRequestVote,
+        MessageType::MsgRequestVoteResponse,
+        MessageType::MsgRequestPreVote,
+        MessageType::MsgRequestPreVoteResponse,
+        MessageType::MsgTimeoutNow,
+        MessageType::MsgReadIndexResp,
+    ] {
+        for campaigns in [0, 3] {
+            let mut cluster = Cluster::new(&THREE);
+            for _ in 0..campaigns {
+                cluster.raw(1).campaign().unwrap();
+            }
+            let before = cluster.raw(1).hard_state();
+            let result = cluster.raw(1).step(message(kind, 2, 1, 0));
+            assert!(
+                matches!(result, Err(raft::Error::MalformedMessage(_))),
+                "{kind:?}: {result:?}"
+            );
+            let raw = cluster.raw(1);
+            assert_eq!((raw.hard_state(), raw.leader_id()), (before, 0), "{kind:?}");
+        }
+    }
+}
+
+#[test]
 fn local_messages_from_the_network_and_answers_of_strangers_are_refused() {
     let mut cluster = Cluster::new(&THREE);
     cluster.campaign(1);

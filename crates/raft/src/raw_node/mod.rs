@@ -20,6 +20,7 @@ use self::advance::ApplyBatch;
 use crate::confchange::{ConfChangeI, encode};
 use crate::eraftpb::{ConfState, Entry, HardState, Message, MessageType};
 use crate::logger::{Logger, default_logger};
+use crate::message_kind::names_term;
 use crate::raft::{Proposed, Raft, SoftState, StateRole, UnfitConfChange};
 use crate::{
     Config, Error, INVALID_ID, Result, Storage, is_local_msg, is_local_target, is_response_msg,
@@ -185,6 +186,13 @@ impl<S: Storage> RawNode<S> {
         let from_member = self.raft.tracker.progress.contains(message.from);
         if is_response_msg(kind) && !from_own_thread && !from_member {
             return Err(Error::StepPeerNotFound);
+        }
+        // Without a term it would be taken for one of the node's own term, whichever that is.
+        if names_term(kind) && message.term == 0 {
+            return Err(Error::MalformedMessage(format!(
+                "{kind:?} from {} without term",
+                message.from
+            )));
         }
         self.step_to_raft(message)
     }
