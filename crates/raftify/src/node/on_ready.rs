@@ -43,12 +43,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             // The followers ask again.
             messages.retain(|message| message.msg_type() != MessageType::MsgReadIndexResp);
         }
-        let mut storage_append = ready.take_storage_append();
-        if let Some(append) = &mut storage_append {
-            hold_vote_requests(&mut messages, append);
-        }
         self.send_messages(messages);
-        if let Some(message) = storage_append {
+        if let Some(message) = ready.take_storage_append() {
             self.append(message)?;
         }
         if let Some(message) = ready.take_storage_apply() {
@@ -129,17 +125,6 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     pub(super) fn log_is_congested(&self) -> bool {
         self.log_outstanding.len() >= LOG_JOBS_OUTSTANDING_MAX
     }
-}
-
-/// Lets requests for votes wait for the disk too, which the core, like etcd-io/raft, does not ask
-/// for. A candidate that loses its term and the end of its log in a crash would campaign in the
-/// same term again, and an answer to the first request, late on its way, would elect it for a log
-/// that it no longer has.
-fn hold_vote_requests(messages: &mut Vec<Message>, append: &mut Message) {
-    let held = messages.extract_if(.., |message| {
-        message.msg_type() == MessageType::MsgRequestVote
-    });
-    append.responses.extend(held);
 }
 
 /// Appends that may wait for the disk. Each holds at most one append message's entries from a
