@@ -198,7 +198,7 @@ impl Observer {
             self.check("committed is on a quorum's disks", |inner| {
                 inner
                     .commitment
-                    .told(&inner.disks, message.from, message.commit)
+                    .told(&inner.disks, message.from, message.term, message.commit)
             });
         }
     }

@@ -10,7 +10,9 @@ use super::{Broken, Disks};
 #[derive(Default)]
 pub struct Commitment {
     terms: BTreeMap<u64, u64>,
-    told: u64,
+    /// The highest commit index that the leader of each term told.
+    told: BTreeMap<u64, u64>,
+    told_highest: u64,
     /// The voters, while they never change.
     voters: Option<BTreeSet<u64>>,
 }
@@ -56,15 +58,23 @@ impl Commitment {
         }
     }
 
-    /// A leader tells others that `commit` is committed.
+    /// The leader of `term` tells others that `commit` is committed.
     ///
     /// # Errors
     /// No quorum has an entry of one term there on its disks.
-    pub fn told(&mut self, disks: &Disks, leader: u64, commit: u64) -> Result<(), Broken> {
-        if commit <= self.told {
+    pub fn told(
+        &mut self,
+        disks: &Disks,
+        leader: u64,
+        term: u64,
+        commit: u64,
+    ) -> Result<(), Broken> {
+        let told = self.told.entry(term).or_default();
+        *told = commit.max(*told);
+        if commit <= self.told_highest {
             return Ok(());
         }
-        self.told = commit;
+        self.told_highest = commit;
         let Some(voters) = &self.voters else {
             return Ok(());
         };
@@ -88,22 +98,28 @@ impl Commitment {
         Ok(())
     }
 
-    /// A node leads in `term` for the first time.
+    /// A node leads in `term` for the first time. An election may be won long before its winner
+    /// hears of it, so what counts is what leaders of earlier terms told.
     ///
     /// # Errors
-    /// A committed entry of an earlier term is not on its disk.
+    /// An entry that was committed in an earlier term is not on its disk.
     pub fn elected(&self, disks: &Disks, leader: u64, term: u64) -> Result<(), Broken> {
-        let newest = self.terms.iter().rev().find(|(_, of)| **of < term);
-        let Some((index, of)) = newest else {
+        let committed = self.told.range(..term).map(|(_, commit)| *commit).max();
+        let Some(index) = committed.filter(|index| *index > 0) else {
             return Ok(());
         };
-        if disks.holds(leader, *index, *of) {
+        let has = match self.terms.get(&index) {
+            Some(of) => disks.holds(leader, index, *of),
+            None => disks.state(leader).last_index >= index,
+        };
+        if has {
             return Ok(());
         }
         Err(format!(
-            "node {leader} leads in term {term} without the committed entry ({index}, {of}); its \
-             disk has term {:?} there and ends at {}",
-            disks.term(leader, *index),
+            "node {leader} leads in term {term} without the committed entry {index} of term {:?}; \
+             its disk has term {:?} there and ends at {}",
+            self.terms.get(&index),
+            disks.term(leader, index),
             disks.state(leader).last_index
         ))
     }

@@ -17,7 +17,9 @@ pub fn sent(disks: &Disks, message: &Message) -> Result<(), Broken> {
     let (term, vote) = (state.hard_state.term, state.hard_state.vote);
     match kind {
         MessageType::MsgAppendResponse if !message.reject => {
-            if state.last_index < message.index {
+            // A later leader may have replaced, in the same batch, what is acknowledged to an
+            // earlier one: as if it had been written and then replaced.
+            if term == message.term && state.last_index < message.index {
                 return Err(format!(
                     "node {node} acknowledges {} with a disk that ends at {}",
                     message.index, state.last_index

@@ -13,7 +13,7 @@ use super::clock::Ticker;
 use super::core::RaftNodeCore;
 use super::entropy::Entropy;
 use super::handle::{RaftNode, Shared};
-use super::log_writer::{LogEvent, LogJob, LogWriter, LogWriterStart};
+use super::log_writer::{LogEvent, LogWriter, LogWriterStart, QueuedJob};
 use super::metrics::Counters;
 use super::reads::Reads;
 use super::request::ServerRequestMsg;
@@ -66,8 +66,8 @@ pub struct Parts<L, F: AbstractStateMachine, S: StableStorage> {
 /// The channels between the loop and its workers.
 struct Channels<R> {
     log_jobs: (
-        mpsc::UnboundedSender<LogJob>,
-        mpsc::UnboundedReceiver<LogJob>,
+        mpsc::UnboundedSender<QueuedJob>,
+        mpsc::UnboundedReceiver<QueuedJob>,
     ),
     log_events: (
         mpsc::UnboundedSender<LogEvent>,
@@ -172,14 +172,12 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 shutdown: shutdown.clone(),
             }),
         };
-        let commit_cell = Arc::new(AtomicU64::new(opened.state.hard_state.commit));
         let writer = LogWriter::new(
             LogWriterStart {
                 storage: self.storage,
                 node_id: self.node_id,
                 written: opened.state.hard_state,
                 last_index: opened.state.last_index,
-                commit_cell: Arc::clone(&commit_cell),
                 transport: Arc::clone(&transport),
                 counters: Arc::clone(&counters),
             },
@@ -248,7 +246,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             proposal_bytes: 0,
             queued_bytes,
             transfer_waiters: Vec::new(),
-            commit_cell,
+            held_commit: opened.state.hard_state.commit,
             flushed_commit: opened.state.hard_state.commit,
             reads_applying,
             handed: (opened.state.hard_state.term, opened.state.hard_state.vote),

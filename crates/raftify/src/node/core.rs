@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::log_view::LogView;
-use super::log_writer::{LogEvent, LogJob};
+use super::log_writer::{LogEvent, LogJob, QueuedJob};
 use super::metrics::Counters;
 use super::reads::Reads;
 use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
@@ -50,7 +50,7 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) frames: crate::transport::InboxReceiver,
     pub(super) rx_local: mpsc::Receiver<LocalRequestMsg<L, F>>,
     pub(super) rx_server: mpsc::Receiver<ServerRequestMsg<L, F>>,
-    pub(super) log_jobs: mpsc::UnboundedSender<LogJob>,
+    pub(super) log_jobs: mpsc::UnboundedSender<QueuedJob>,
     pub(super) log_events: mpsc::UnboundedReceiver<LogEvent>,
     pub(super) apply_items: mpsc::UnboundedSender<ApplyItem<F::Response>>,
     pub(super) apply_events: mpsc::UnboundedReceiver<ApplyEvent>,
@@ -74,8 +74,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) lease_in_doubt: bool,
     pub(super) transfer_waiters: Vec<(u64, oneshot::Sender<Result<(), crate::MembershipError>>)>,
 
-    /// The newest commit index, for the log writer to write with its next batch.
-    pub(super) commit_cell: Arc<std::sync::atomic::AtomicU64>,
+    /// The newest commit index that the core has handed out; each job takes it to the log writer.
+    pub(super) held_commit: u64,
     /// The commit index at the last flush.
     pub(super) flushed_commit: u64,
     /// Reads and queries that are with the apply task.
@@ -294,6 +294,12 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
 impl<L, F: AbstractStateMachine, R: LogReader> Drop for RaftNodeCore<L, F, R> {
     /// However the loop ends (it may be dropped in the middle), nobody is left to wait for it.
     fn drop(&mut self) {
+        // The commit index that no other job took along; the log writer may have ended before.
+        let flush = QueuedJob {
+            job: LogJob::Flush,
+            commit: self.held_commit,
+        };
+        self.log_jobs.send(flush).ok();
         self.waiters.fail_all(UnknownCause::Stopped);
         for proposal in self.proposals.drain(..) {
             proposal.responder.fail(crate::ProposeError::Stopped);

@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry, HardState, Message};
@@ -44,6 +43,16 @@ pub(crate) enum LogJob {
     Flush,
 }
 
+/// Work with its place in the order of what the loop knows.
+#[derive(Debug)]
+pub(crate) struct QueuedJob {
+    pub(crate) job: LogJob,
+    /// The newest commit index that the core has handed out before or with the job. What it covers
+    /// is in the log once the job is done, and not before: an earlier batch that named it would
+    /// call the end of the old log committed, which the job may be about to replace.
+    pub(crate) commit: u64,
+}
+
 /// What became durable.
 #[derive(Debug)]
 pub(crate) enum LogEvent {
@@ -70,12 +79,13 @@ pub(crate) enum LogEvent {
 pub(crate) struct LogWriter<S> {
     storage: S,
     node_id: u64,
-    jobs: mpsc::UnboundedReceiver<LogJob>,
+    jobs: mpsc::UnboundedReceiver<QueuedJob>,
     events: mpsc::UnboundedSender<LogEvent>,
     transport: Arc<dyn Transport>,
     counters: Arc<Counters>,
     written: HardState,
-    commit_cell: Arc<AtomicU64>,
+    /// The newest commit index that came with a job.
+    held_commit: u64,
     /// The last index in the log after the batch in the making.
     last_index: u64,
 }
@@ -88,8 +98,6 @@ pub(crate) struct LogWriterStart<S> {
     pub(crate) written: HardState,
     /// The last index in the store.
     pub(crate) last_index: u64,
-    /// The newest commit index, as the loop knows it.
-    pub(crate) commit_cell: Arc<AtomicU64>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) counters: Arc<Counters>,
 }
@@ -109,7 +117,7 @@ struct Pending {
 impl<S: StableStorage> LogWriter<S> {
     pub(crate) fn new(
         start: LogWriterStart<S>,
-        jobs: mpsc::UnboundedReceiver<LogJob>,
+        jobs: mpsc::UnboundedReceiver<QueuedJob>,
         events: mpsc::UnboundedSender<LogEvent>,
     ) -> Self {
         Self {
@@ -119,7 +127,7 @@ impl<S: StableStorage> LogWriter<S> {
             events,
             transport: start.transport,
             counters: start.counters,
-            commit_cell: start.commit_cell,
+            held_commit: start.written.commit,
             last_index: start.last_index,
             written: start.written,
         }
@@ -151,11 +159,15 @@ impl<S: StableStorage> LogWriter<S> {
     }
 
     /// Adds jobs to the batch while they fit; gives back the first that does not.
-    fn gather(&mut self, pending: &mut Pending, first: LogJob) -> Option<LogJob> {
+    fn gather(&mut self, pending: &mut Pending, first: QueuedJob) -> Option<QueuedJob> {
         let mut job = first;
         for _ in 0..BATCH_JOBS_MAX {
-            if let Some(too_early) = self.add(pending, job) {
-                return Some(too_early);
+            let held_before = self.held_commit;
+            self.held_commit = held_before.max(job.commit);
+            let commit = job.commit;
+            if let Some(job) = self.add(pending, job.job) {
+                self.held_commit = held_before;
+                return Some(QueuedJob { job, commit });
             }
             if pending.bytes >= BATCH_BYTES_MAX {
                 return None;
@@ -208,7 +220,7 @@ impl<S: StableStorage> LogWriter<S> {
         let state = HardState {
             term: message.term,
             vote: message.vote,
-            // A later commit index may have been written before, from the cell.
+            // A later commit index may have been written before.
             commit: message.commit.max(self.written.commit),
         };
         if message.term != 0 {
@@ -240,12 +252,8 @@ impl<S: StableStorage> LogWriter<S> {
     }
 
     fn add_held_commit(&mut self, pending: &mut Pending) {
-        // The loop may know a commit index whose entries still wait in the queue; a store whose
-        // commit index lies past its log would be refused at the next start.
-        let commit = self
-            .commit_cell
-            .load(Ordering::Relaxed)
-            .min(self.last_index);
+        // A store whose commit index lies past its log would be refused at the next start.
+        let commit = self.held_commit.min(self.last_index);
         if commit > self.written.commit {
             self.written.commit = commit;
             pending.batch.hard_state = Some(self.written);

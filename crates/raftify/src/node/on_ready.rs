@@ -11,7 +11,7 @@ use raft::eraftpb::{Message, MessageType};
 use tokio::time::Instant;
 
 use super::core::{RaftNodeCore, fatal};
-use super::log_writer::LogJob;
+use super::log_writer::{LogJob, QueuedJob};
 use super::metrics::add;
 use crate::apply::ApplyItem;
 use crate::error::Fatal;
@@ -83,7 +83,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             )?),
         };
         if message.commit > 0 {
-            self.commit_cell.store(message.commit, Ordering::Relaxed);
+            self.held_commit = message.commit;
         }
         let vote = (message.term, message.vote);
         let promises = message.term > 0 && vote != self.handed;
@@ -108,8 +108,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
 
     /// Queues work for the log writer.
     pub(super) fn to_log(&self, job: LogJob) -> Result<(), Fatal> {
+        let commit = self.held_commit;
         self.log_jobs
-            .send(job)
+            .send(QueuedJob { job, commit })
             .map_err(|_| Fatal::Task("log writer".into()))
     }
 

@@ -81,7 +81,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     /// Has the commit index written when nothing else is: at most once for each commit, and never
     /// into a queue that the disk does not empty.
     fn flush_commit(&mut self) -> Result<(), Fatal> {
-        let commit = self.raw_node.commit_index();
+        let commit = self.held_commit;
         if self.log_outstanding.is_empty() && commit > self.flushed_commit {
             self.flushed_commit = commit;
             self.to_log(LogJob::Flush)?;
