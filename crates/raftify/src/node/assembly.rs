@@ -257,7 +257,8 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             snapshot_not_before: None,
             snapshot_waiters: Vec::new(),
             bytes_since_snapshot: 0,
-            applied_index: snapshot_index,
+            // Until the apply task has restored the newest snapshot, which is its first work.
+            applied_index: 0,
             departing: BTreeMap::new(),
             commit_at_start: opened.state.hard_state.commit,
             leaves_at: None,
