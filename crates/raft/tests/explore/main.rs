@@ -122,7 +122,7 @@ fn no_election_with_slow_disks_within_the_depth_breaks_safety() {
         ..Budget::default()
     };
     let start = campaigned_by_one(budget, true);
-    let seen = explore("elections, slow disks", &start, 7);
+    let seen = explore("elections, slow disks", &start, 9);
     assert!(seen.led_term == FIRST_TERM);
 }
 
@@ -136,7 +136,7 @@ fn no_replication_with_crashes_within_the_depth_breaks_safety() {
         ..Budget::default()
     };
     let start = led_by_one(budget, ConfChangeV2::default(), true);
-    let seen = explore("replication", &start, 7);
+    let seen = explore("replication", &start, 8);
     assert!(seen.commit > 2);
 }
 
