@@ -21,6 +21,7 @@ pub mod clients;
 pub mod disk;
 pub mod gate;
 pub mod kv;
+pub mod membership;
 pub mod nemesis;
 pub mod network;
 pub mod observer;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::disk::{DiskFailure, DiskSpeed};
+use crate::membership;
 use crate::plan::Fault;
 use crate::rng::Rng;
 use crate::world::World;
 
 /// The faults that happen at moments; the others are always on (the weather, the clocks).
-const EVENTS: [Fault; 10] = [
+const EVENTS: [Fault; 11] = [
     Fault::Partitions,
     Fault::OneWayCuts,
     Fault::Crashes,
@@ -21,6 +22,7 @@ const EVENTS: [Fault; 10] = [
     Fault::FullDisks,
     Fault::Snapshots,
     Fault::Transfers,
+    Fault::Membership,
 ];
 
 /// Disturbs the world until `end`.
@@ -94,6 +96,7 @@ fn one(world: &World, rng: &mut Rng, fault: Fault, target: u64) {
         Fault::FullDisks => world.fail_disk(target, DiskFailure::Full),
         Fault::Snapshots => snapshot(world, target),
         Fault::Transfers => transfer(world, rng, target),
+        Fault::Membership => membership::change(world, rng, target),
         Fault::Loss | Fault::Duplicates | Fault::Late | Fault::Drift | Fault::SnapshotCuts => {}
     }
 }

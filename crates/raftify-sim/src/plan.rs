@@ -44,9 +44,11 @@ pub enum Fault {
     Snapshots,
     /// Operators hand leadership over, or start elections.
     Transfers,
+    /// Nodes join, leave, are removed, promoted and demoted, alone and together.
+    Membership,
 }
 
-/// All of them.
+/// All but [`Fault::Membership`], which has a sequence of its own.
 pub const FAULTS: [Fault; 15] = [
     Fault::Loss,
     Fault::Duplicates,
@@ -109,6 +111,9 @@ impl Plan {
             Fault::Pauses,
         ];
         faults.extend(rng.pick(&always));
+        if Rng::new(seed ^ 0x6d65_6d62_6572).chance(400) {
+            faults.insert(Fault::Membership);
+        }
         let config = config(&mut rng);
         if config.read_mode == ReadMode::Lease {
             // A lease assumes clocks of one rate.

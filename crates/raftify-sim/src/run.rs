@@ -9,10 +9,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clients::{self, history::History, history::Outcome};
 use crate::kv::{Action, Before, Command, query_of, value_of};
+use crate::membership;
 use crate::nemesis;
 use crate::network::Network;
 use crate::observer::Observer;
-use crate::plan::Plan;
+use crate::plan::{Fault, Plan};
 use crate::rng::Rng;
 use crate::world::World;
 
@@ -79,7 +80,8 @@ async fn simulate(plan: Plan, readable: bool) -> Report {
     let observer = Observer::new(readable);
     let mut rng = Rng::new(plan.seed ^ 0x5eed);
     observer.event(0, format_args!("{plan}"));
-    observer.set_voters(Some((1..=plan.nodes).collect::<BTreeSet<u64>>()));
+    let voters: BTreeSet<u64> = (1..=plan.nodes).collect();
+    observer.set_voters((!plan.has(Fault::Membership)).then_some(voters));
     let network = Network::new(rng.fork(), observer.clone());
     tokio::spawn(network.clone().run());
     let world = World::new(
@@ -93,14 +95,13 @@ async fn simulate(plan: Plan, readable: bool) -> Report {
         () = observer.broken() => {}
         () = phases(&world, &mut rng) => {}
     }
-    let faults: u64 = 0;
     let (trace_hash, events) = observer.trace_hash();
     let mut report = Report {
         plan,
         violation: observer.violation(),
         trace_hash,
         events,
-        simulated: begun.elapsed() + Duration::from_millis(faults),
+        simulated: begun.elapsed(),
         counters: observer.counters(),
         lines: observer.lines(),
     };
@@ -132,16 +133,13 @@ async fn phases(world: &World, rng: &mut Rng) {
     let healed = Instant::now();
     let worked = timeout(LIVENESS_BOUND, progress(world, rng, &history)).await;
     if worked.is_err() {
-        let nodes: Vec<_> = world
-            .ids()
-            .into_iter()
-            .filter_map(|id| world.live(id))
-            .map(|live| (live.node.id(), live.node.watch().borrow().clone()))
-            .collect();
-        world.observer.violate(
-            "a healed cluster works",
-            &format!("not within {LIVENESS_BOUND:?}: {nodes:?}"),
-        );
+        let mut nodes = String::new();
+        for live in world.ids().into_iter().filter_map(|id| world.live(id)) {
+            let status = live.node.status().await;
+            nodes.push_str(&format!("\n{status:?}"));
+        }
+        let detail = format!("not within {LIVENESS_BOUND:?}:{nodes}");
+        world.observer.violate("a healed cluster works", &detail);
         return;
     }
     world
@@ -154,6 +152,9 @@ async fn phases(world: &World, rng: &mut Rng) {
 
 /// Waits until each node takes a write and answers reads, and all have the same state.
 async fn progress(world: &World, rng: &mut Rng, history: &History) {
+    if world.plan.has(Fault::Membership) {
+        membership::settle(world).await;
+    }
     for id in world.ids() {
         write_at(world, history, id, rng).await;
     }

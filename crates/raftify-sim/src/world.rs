@@ -8,7 +8,7 @@ use raftify::node::{Assembly, Placement};
 use raftify::raft::Logger;
 use raftify::raft::logger::Level;
 use raftify::snapshot::SnapshotStore;
-use raftify::{Config, Fatal, Peers, RaftNode};
+use raftify::{ClusterJoinTicket, Config, Fatal, Peers, RaftNode};
 use tokio::task::{AbortHandle, JoinError};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,8 @@ pub struct World {
 
 struct Inner {
     rng: Rng,
+    /// Whether a change of members is under way.
+    operation_runs: bool,
     machines: BTreeMap<u64, Machine>,
 }
 
@@ -49,8 +51,13 @@ struct Machine {
     snapshots: SnapshotStore,
     /// The speed of its clock, in thousandths.
     clock_per_mille: u64,
+    addr: String,
+    /// The members at the beginning, or those that a joiner was told of.
+    peers: Peers,
     starts: u64,
     live: Option<Live>,
+    /// It left the cluster, or was removed, and stays down.
+    retired: bool,
 }
 
 /// A running process.
@@ -100,6 +107,10 @@ fn address(id: u64) -> String {
 impl World {
     /// Machines with empty disks; nothing runs yet.
     pub fn new(plan: Arc<Plan>, network: Network, observer: Observer, mut rng: Rng) -> Self {
+        let founders = (1..=plan.nodes).fold(Peers::new(), |mut peers, id| {
+            peers.add_peer(id, address(id));
+            peers
+        });
         let machines = (1..=plan.nodes)
             .map(|id| {
                 let drifts = plan.has(Fault::Drift);
@@ -111,14 +122,21 @@ impl World {
                     } else {
                         1_000
                     },
+                    addr: address(id),
+                    peers: founders.clone(),
                     starts: 0,
                     live: None,
+                    retired: false,
                 };
                 (id, machine)
             })
             .collect();
         Self {
-            inner: Arc::new(Mutex::new(Inner { rng, machines })),
+            inner: Arc::new(Mutex::new(Inner {
+                rng,
+                operation_runs: false,
+                machines,
+            })),
             plan,
             network,
             observer,
@@ -127,7 +145,12 @@ impl World {
 
     /// The machines.
     pub fn ids(&self) -> Vec<u64> {
-        lock(&self.inner).machines.keys().copied().collect()
+        let inner = lock(&self.inner);
+        let used = inner
+            .machines
+            .iter()
+            .filter(|(_, machine)| !machine.retired);
+        used.map(|(id, _)| *id).collect()
     }
 
     /// The process on a machine, if one runs.
@@ -146,13 +169,9 @@ impl World {
             .map(|machine| machine.platter.clone())
     }
 
-    fn config(&self, clock_per_mille: u64) -> Config {
+    fn config(&self, clock_per_mille: u64, peers: Peers) -> Config {
         let base = &self.plan.config;
         let scale = |time: Duration| time * u32::try_from(clock_per_mille).unwrap_or(1_000) / 1_000;
-        let peers = (1..=self.plan.nodes).fold(Peers::new(), |mut peers, id| {
-            peers.add_peer(id, address(id));
-            peers
-        });
         Config {
             tick_interval: scale(base.tick_interval),
             heartbeat_interval: scale(base.heartbeat_interval),
@@ -170,7 +189,7 @@ impl World {
             let Some(machine) = inner
                 .machines
                 .get_mut(&id)
-                .filter(|found| found.live.is_none())
+                .filter(|found| found.live.is_none() && !found.retired)
             else {
                 return;
             };
@@ -178,14 +197,14 @@ impl World {
             let gate = Gate::default();
             let assembly = Assembly {
                 node_id: id,
-                raft_addr: address(id),
+                raft_addr: machine.addr.clone(),
                 fsm: Registers::new(
                     id,
                     self.plan.padding_bytes,
                     self.observer.clone(),
                     gate.clone(),
                 ),
-                config: self.config(machine.clock_per_mille),
+                config: self.config(machine.clock_per_mille, machine.peers.clone()),
                 logger: Arc::new(CoreLog {
                     node: id,
                     observer: self.observer.clone(),
@@ -260,7 +279,10 @@ impl World {
             Err(error) => self
                 .observer
                 .violate("no node panics", &format!("node {id}: {error}")),
-            Ok(Ok(())) => self.observer.event(id, format_args!("stopped")),
+            Ok(Ok(())) => {
+                self.observer.event(id, format_args!("left"));
+                self.retire(id);
+            }
             Ok(Err(Fatal::Storage(reason))) if injected => {
                 self.observer
                     .event(id, format_args!("stopped by its disk: {reason}"));
@@ -292,6 +314,48 @@ impl World {
         live.abort.abort();
         live.gate.open();
         true
+    }
+
+    /// Adds a machine for a node that joins with this ticket; nothing runs on it yet.
+    pub fn add(&self, ticket: &ClusterJoinTicket) {
+        let mut inner = lock(&self.inner);
+        let id = ticket.reserved_id;
+        if inner.machines.contains_key(&id) {
+            drop(inner);
+            self.observer
+                .violate("no id is given out twice", &format!("id {id}"));
+            return;
+        }
+        let rng = inner.rng.fork();
+        let machine = Machine {
+            platter: Platter::new(id, rng, self.plan.disks, self.observer.clone()),
+            snapshots: SnapshotStore::in_memory(),
+            clock_per_mille: 1_000,
+            addr: ticket.raft_addr.clone(),
+            peers: ticket.peers.clone(),
+            starts: 0,
+            live: None,
+            retired: false,
+        };
+        inner.machines.insert(id, machine);
+    }
+
+    /// Takes a machine out of use, with the process on it.
+    pub fn retire(&self, id: u64) {
+        if let Some(machine) = lock(&self.inner).machines.get_mut(&id) {
+            machine.retired = true;
+        }
+        self.crash(id);
+    }
+
+    /// Begins an operation of which there is one at a time; false while another is under way.
+    pub fn begin_operation(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.inner).operation_runs, true)
+    }
+
+    /// Ends what [`begin_operation`](Self::begin_operation) began.
+    pub fn end_operation(&self) {
+        lock(&self.inner).operation_runs = false;
     }
 
     /// Holds up the process on a machine.

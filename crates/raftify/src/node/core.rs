@@ -184,7 +184,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 tracing::info!(node = self.identity.node_id, "left the cluster");
                 return Ok(());
             }
-            let woken = self.wake().await;
+            let woken = unless_failed(self.wake().await)?;
             self.age_lease()?;
             match woken {
                 Woken::Stop => return Ok(()),
@@ -309,6 +309,16 @@ impl<L, F: AbstractStateMachine, R: LogReader> Drop for RaftNodeCore<L, F, R> {
             view.stopped = true;
         });
         self.news.notify_waiters();
+    }
+}
+
+/// A worker's failure ends the node before anything else finds its queue closed: that would hide
+/// the cause.
+fn unless_failed<L, F: AbstractStateMachine>(woken: Woken<L, F>) -> Result<Woken<L, F>, Fatal> {
+    match woken {
+        Woken::Log(Some(LogEvent::Failed(error))) => Err(Fatal::Storage(error.to_string())),
+        Woken::Apply(Some(ApplyEvent::Failed(reason))) => Err(Fatal::StateMachine(reason)),
+        other => Ok(other),
     }
 }
 
