@@ -31,7 +31,12 @@ fn seeds_that_once_failed_pass() {
     let votes = [1];
     // A commit index was written before the entries or the snapshot that it belongs to.
     let early_commit = [30821];
-    for seed in votes.into_iter().chain(early_commit) {
+    // A log writer that failed was named as the cause in place of its disk.
+    let cause = [60467];
+    // A member that was away could not answer a leader that had joined meanwhile.
+    let no_address = [70090, 70150, 70487, 70611, 70702];
+    let all = [&votes[..], &early_commit, &cause, &no_address].concat();
+    for seed in all {
         let report = run(seed, false);
         assert_eq!(report.violation, None, "{}", report.plan);
     }

@@ -125,6 +125,7 @@ async fn frames_and_snapshots_of_strangers_are_refused_and_the_reason_comes_back
     let foreign = proto::MessageFrame {
         origin: Some(origin(own ^ 1)),
         messages: Vec::new(),
+        ..proto::MessageFrame::default()
     };
     let frames = tokio_stream::iter([foreign]);
     let mut answers = client.messages(frames).await.unwrap().into_inner();

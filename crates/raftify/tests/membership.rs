@@ -328,3 +328,25 @@ async fn an_explicit_joint_configuration_is_left_on_request_of_any_node() {
     assert_eq!(status.voters, [1, 2, 3, id]);
     cluster.stop_all().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_away_follows_a_leader_that_joined_meanwhile() {
+    let mut cluster = Cluster::start(3, quick_config());
+    let leader = cluster.leader().await;
+    let away = cluster.other_than(leader);
+    let addr = cluster.stop(away).await;
+    let joined = join(&mut cluster, leader).await;
+    // Its first campaign may fail: it meets the other founder with the answer to its request.
+    while !cluster.node(joined).is_leader().await {
+        let patience = std::time::Duration::from_secs(1);
+        let leader = cluster.node(cluster.leader().await);
+        let moved = leader.transfer_leader(joined);
+        tokio::time::timeout(patience, moved).await.ok();
+    }
+    cluster.node(joined).propose("line".into()).await.unwrap();
+    // It has the new leader's address nowhere: not in its log, not in its directory.
+    cluster.restart(away, &addr).await;
+    cluster.all_have(1).await;
+    assert_eq!(cluster.leader().await, joined);
+    cluster.stop_all().await;
+}

@@ -51,7 +51,7 @@ struct State {
     nodes: BTreeMap<u64, Endpoint>,
     cuts: BTreeSet<(u64, u64)>,
     /// What is under way, by the moment of its arrival.
-    under_way: BTreeMap<(Instant, u64), Frame>,
+    under_way: BTreeMap<(Instant, u64), Sent>,
     sent: u64,
 }
 
@@ -66,6 +66,13 @@ pub struct Endpoint {
     pub snapshots: SnapshotStore,
     /// Cancelled when the process dies.
     pub gone: CancellationToken,
+}
+
+/// A frame with the address of its sender.
+#[derive(Clone)]
+struct Sent {
+    frame: Frame,
+    addr: String,
 }
 
 /// What happens to something that is sent.
@@ -157,8 +164,8 @@ impl Network {
     }
 
     /// Sends a frame on its way.
-    fn dispatch(&self, frame: Frame) {
-        let (from, to) = (frame.origin.from, frame.origin.to);
+    fn dispatch(&self, sent: Sent) {
+        let (from, to) = (sent.frame.origin.from, sent.frame.origin.to);
         match self.fate(from, to) {
             Fate::Cut => {
                 self.observer.count("frames cut off");
@@ -168,18 +175,18 @@ impl Network {
             Fate::Arrives { after, again_after } => {
                 if let Some(again_after) = again_after {
                     self.observer.count("frames doubled");
-                    self.put_under_way(again_after, frame.clone());
+                    self.put_under_way(again_after, sent.clone());
                 }
-                self.put_under_way(after, frame);
+                self.put_under_way(after, sent);
             }
         }
     }
 
-    fn put_under_way(&self, after: Duration, frame: Frame) {
+    fn put_under_way(&self, after: Duration, sent: Sent) {
         let mut state = lock(&self.state);
         state.sent += 1;
         let key = (Instant::now() + after, state.sent);
-        state.under_way.insert(key, frame);
+        state.under_way.insert(key, sent);
         drop(state);
         self.wake.notify_one();
     }
@@ -206,8 +213,8 @@ impl Network {
                 None => self.wake.notified().await,
                 Some(at) if at <= Instant::now() => {
                     let first = lock(&self.state).under_way.pop_first();
-                    if let Some((_, frame)) = first {
-                        self.arrive(frame);
+                    if let Some((_, sent)) = first {
+                        self.arrive(sent);
                     }
                 }
                 Some(at) => {
@@ -221,7 +228,7 @@ impl Network {
         }
     }
 
-    fn arrive(&self, frame: Frame) {
+    fn arrive(&self, Sent { frame, addr }: Sent) {
         let (from, to) = (frame.origin.from, frame.origin.to);
         let endpoint = self.endpoint(to).filter(|_| !self.is_cut(from, to));
         let Some(endpoint) = endpoint else {
@@ -243,9 +250,11 @@ impl Network {
                 ),
             );
         }
-        if let Err(refusal) = endpoint.inbox.deliver(frame) {
-            self.observer
-                .event(to, format_args!("refuses a frame of {from}: {refusal}"));
+        match endpoint.inbox.deliver(frame) {
+            Ok(()) => endpoint.inbox.heard_from(from, &addr),
+            Err(refusal) => self
+                .observer
+                .event(to, format_args!("refuses a frame of {from}: {refusal}")),
         }
     }
 }

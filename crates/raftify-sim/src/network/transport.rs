@@ -14,8 +14,8 @@ use raftify::{ClusterJoinTicket, MembershipError, ProposeError, UnknownCause};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Network;
 use super::requests::NoAnswer;
+use super::{Network, Sent};
 use crate::lock;
 
 /// One process's way out. A cheap clone.
@@ -73,14 +73,16 @@ impl Transport for SimTransport {
         for message in &messages {
             self.network.observer.sent(message);
         }
-        self.network.dispatch(Frame {
+        let frame = Frame {
             origin: self.inbox.origin_to(to),
             size_bytes: messages
                 .iter()
                 .map(|message| message.encoded_len() as u64)
                 .sum(),
             messages,
-        });
+        };
+        let addr = self.inbox.addr().to_owned();
+        self.network.dispatch(Sent { frame, addr });
     }
 
     fn send_snapshot(&self, to: u64, message: Message) {

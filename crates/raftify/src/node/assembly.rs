@@ -142,6 +142,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             config.peer_queue_max,
             config.peer_queue_bytes_max,
         );
+        inbox.set_addr(&self.raft_addr);
         let transport = transport(inbox.clone(), self.snapshots.clone());
         let counters = Arc::new(Counters::default());
         let (tx_local, rx_local) = mpsc::channel(config.proposal_queue_max);

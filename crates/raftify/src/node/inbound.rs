@@ -38,6 +38,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 Ok(())
             }
             PeerEvent::Met { id, incarnation } => self.on_met(id, incarnation),
+            PeerEvent::Heard { id, addr } => self.on_heard(id, addr),
         }
     }
 
@@ -105,6 +106,26 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         } else {
             self.config.heartbeat_interval * 2
         }
+    }
+
+    /// A peer that joined while this node was away: its address is in the part of the log that
+    /// this node lacks, and cannot get without answering.
+    fn on_heard(&mut self, id: u64, addr: String) -> Result<(), Fatal> {
+        let is_stranger = id != 0 && id != self.identity.node_id && self.addr_of(id).is_none();
+        if is_stranger && super::check_addr(&addr).is_ok() {
+            tracing::info!(
+                node = self.identity.node_id,
+                id,
+                addr,
+                "answers a node that joined meanwhile"
+            );
+            self.local.add(id, &addr);
+            self.transport.set_peer(id, Some(addr));
+            self.addresses_changed = true;
+            self.write_note(Vec::new())?;
+        }
+        self.inbox.set_addressed(id);
+        Ok(())
     }
 
     /// A first contact: made durable before its messages are taken.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use raft::eraftpb::Message;
 use thiserror::Error;
@@ -113,6 +113,11 @@ pub(crate) enum PeerEvent {
     Frame(Frame),
     Unreachable(u64),
     Snapshot(u64, SnapshotOutcome),
+    /// A peer said where it can be answered, and no address of it was known to be known.
+    Heard {
+        id: u64,
+        addr: String,
+    },
     /// A peer of a cluster that knows no incarnation of it yet showed its own.
     Met {
         id: u64,
@@ -129,6 +134,8 @@ pub struct NodeInbox {
 
 struct InboxShared {
     identity: Identity,
+    /// This node's own address; set once, by the node.
+    addr: OnceLock<String>,
     queued_bytes: AtomicU64,
     queued_bytes_max: u64,
     known: RwLock<Known>,
@@ -138,6 +145,8 @@ struct InboxShared {
 struct Known {
     incarnations: BTreeMap<u64, u64>,
     removed: BTreeSet<u64>,
+    /// Peers that the node can answer.
+    addressed: BTreeSet<u64>,
 }
 
 /// The loop's end of the inbox.
@@ -156,6 +165,7 @@ impl NodeInbox {
         let (sender, receiver) = mpsc::channel(frames_max);
         let shared = Arc::new(InboxShared {
             identity,
+            addr: OnceLock::new(),
             queued_bytes: AtomicU64::new(0),
             queued_bytes_max: bytes_max,
             known: RwLock::new(Known::default()),
@@ -180,6 +190,45 @@ impl NodeInbox {
     /// Who this node is; every outgoing frame carries it.
     pub fn identity(&self) -> Identity {
         self.shared.identity
+    }
+
+    /// The address at which others reach this node; empty when it has none.
+    pub fn addr(&self) -> &str {
+        self.shared.addr.get().map_or("", String::as_str)
+    }
+
+    /// Sets this node's address; called once, before the transport is made.
+    pub(crate) fn set_addr(&self, addr: &str) {
+        self.shared.addr.set(addr.to_owned()).ok();
+    }
+
+    /// Tells the node where a peer whose frame it took can be answered. A node that was away when
+    /// the peer joined has no address for it, and could not even tell it what it lacks.
+    pub fn heard_from(&self, id: u64, addr: &str) {
+        let is_known = || {
+            let known = self
+                .shared
+                .known
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            known.addressed.contains(&id)
+        };
+        if addr.is_empty() || is_known() {
+            return;
+        }
+        let addr = addr.to_owned();
+        // Dropped when the queue is full: the next frame tells it again.
+        self.sender.try_send(PeerEvent::Heard { id, addr }).ok();
+    }
+
+    /// Notes that the node can answer a peer; called by the loop.
+    pub(crate) fn set_addressed(&self, id: u64) {
+        let mut known = self
+            .shared
+            .known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.addressed.insert(id);
     }
 
     /// What identifies this node to the node `to`.
@@ -335,6 +384,7 @@ impl NodeInbox {
             .unwrap_or_else(PoisonError::into_inner);
         if removed {
             known.removed.insert(id);
+            known.addressed.remove(&id);
         } else {
             known.removed.remove(&id);
         }
@@ -379,6 +429,7 @@ pub enum TestEvent {
     Unreachable(u64),
     Snapshot(u64, SnapshotOutcome),
     Met(u64, u64),
+    Heard(u64, String),
 }
 
 impl TestInbox {
@@ -390,6 +441,7 @@ impl TestInbox {
             PeerEvent::Unreachable(id) => TestEvent::Unreachable(id),
             PeerEvent::Snapshot(id, outcome) => TestEvent::Snapshot(id, outcome),
             PeerEvent::Met { id, incarnation } => TestEvent::Met(id, incarnation),
+            PeerEvent::Heard { id, addr } => TestEvent::Heard(id, addr),
         })
     }
 }

@@ -104,6 +104,7 @@ async fn refusal(node: &Node, origin: Origin) -> FrameRefusal {
     let frame = MessageFrame {
         origin: Some(origin),
         messages: vec![Message::default()],
+        ..MessageFrame::default()
     };
     let frames = futures_util::stream::iter([frame]).chain(futures_util::stream::pending());
     let mut answers = raw(node).await.messages(frames).await.unwrap().into_inner();
@@ -229,6 +230,7 @@ async fn oversized_frames_and_proposals_are_refused_with_the_limit() {
             context: vec![0; 300 << 10].into(),
             ..Message::default()
         }],
+        ..MessageFrame::default()
     };
     let frames = futures_util::stream::iter([frame]).chain(futures_util::stream::pending());
     let mut answers = raw(&node)

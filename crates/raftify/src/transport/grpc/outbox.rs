@@ -153,6 +153,7 @@ impl Outbox {
         }
         OutboxStream {
             outbox: Arc::clone(self),
+            addr: String::new(),
             origin,
             reader,
         }
@@ -233,14 +234,28 @@ impl State {
 pub(crate) struct OutboxStream {
     outbox: Arc<Outbox>,
     origin: Origin,
+    /// Goes with the first frame.
+    addr: String,
     reader: u64,
+}
+
+impl OutboxStream {
+    /// Tells the receiver where this node can be answered.
+    pub(crate) fn introducing(mut self, addr: &str) -> Self {
+        self.addr = addr.to_owned();
+        self
+    }
 }
 
 impl Stream for OutboxStream {
     type Item = MessageFrame;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<MessageFrame>> {
-        let mut state = self.outbox.state();
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<MessageFrame>> {
+        let outbox = Arc::clone(&self.outbox);
+        let mut state = outbox.state();
         if state.reader != self.reader {
             return Poll::Ready(None);
         }
@@ -254,6 +269,7 @@ impl Stream for OutboxStream {
         Poll::Ready(Some(MessageFrame {
             origin: Some(self.origin),
             messages,
+            from_addr: std::mem::take(&mut self.addr),
         }))
     }
 }

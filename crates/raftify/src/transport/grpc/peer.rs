@@ -129,7 +129,8 @@ impl PeerTask {
             Err(error) => return error.into(),
         };
         let mut client = connection.client.clone();
-        let frames = self.peer.outbox.open(origin(&self.inbox, self.peer.id));
+        let origin = origin(&self.inbox, self.peer.id);
+        let frames = self.peer.outbox.open(origin).introducing(self.inbox.addr());
         let limit = self.options().connect_timeout;
         let opened = Instant::now();
         let refusals = match tokio::time::timeout(limit, client.messages(frames)).await {

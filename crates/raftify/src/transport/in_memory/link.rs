@@ -163,7 +163,10 @@ impl InMemoryNetwork {
             Some(inbox) if !is_cut => {
                 self.shared.links().link(from, to).told_unreachable = false;
                 // A refusal is a loss here, as it is on the wire: Raft sends again.
-                inbox.deliver(frame).ok();
+                let taken = inbox.deliver(frame).is_ok();
+                if let Some(sender) = self.shared.inbox(from).filter(|_| taken) {
+                    inbox.heard_from(from, sender.addr());
+                }
             }
             Some(_) | None => self.unreachable(from, to),
         }

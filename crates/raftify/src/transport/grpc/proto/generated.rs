@@ -29,6 +29,10 @@ pub struct MessageFrame {
     pub origin: ::core::option::Option<Origin>,
     #[prost(message, repeated, tag = "2")]
     pub messages: ::prost::alloc::vec::Vec<::raft::eraftpb::Message>,
+    /// The sender's address, in the first frame of a stream: a receiver that was away when the sender
+    /// joined has none, and could not answer otherwise.
+    #[prost(string, tag = "3")]
+    pub from_addr: ::prost::alloc::string::String,
 }
 /// Why frames were not taken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

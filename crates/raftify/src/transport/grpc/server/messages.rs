@@ -18,6 +18,8 @@ use crate::transport::grpc::wire_error::refusal_to;
 pub(super) struct Receiving {
     frames: Streaming<MessageFrame>,
     shared: Arc<Shared>,
+    /// Where the sender says that it can be answered.
+    addr: String,
     ended: bool,
     _admitted: Admitted,
 }
@@ -31,6 +33,7 @@ impl Receiving {
         Self {
             frames,
             shared,
+            addr: String::new(),
             ended: false,
             _admitted: admitted,
         }
@@ -60,7 +63,7 @@ impl Receiving {
 
     async fn receive(&mut self) -> Option<Result<FrameRefusal, Status>> {
         loop {
-            let frame = match self.frames.message().await {
+            let mut frame = match self.frames.message().await {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return None,
                 // Too large or unreadable: the sender shall know why, if it is still there.
@@ -69,11 +72,15 @@ impl Receiving {
                     return Some(Err(status));
                 }
             };
+            if !frame.from_addr.is_empty() {
+                self.addr = std::mem::take(&mut frame.from_addr);
+            }
             let frame = frame_from(frame);
             let from = frame.origin.from;
             match self.shared.inbox.deliver(frame) {
+                Ok(()) => self.shared.inbox.heard_from(from, &self.addr),
                 // What a full queue drops is sent again.
-                Ok(()) | Err(Refusal::Full) => {}
+                Err(Refusal::Full) => {}
                 Err(refusal) => {
                     if self.shared.log_lets(&refusal) {
                         warn!(from, %refusal, "messages were refused");
