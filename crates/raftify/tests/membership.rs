@@ -338,7 +338,7 @@ async fn a_member_that_was_away_follows_a_leader_that_joined_meanwhile() {
     let joined = join(&mut cluster, leader).await;
     // Its first campaign may fail: it meets the other founder with the answer to its request.
     while !cluster.node(joined).is_leader().await {
-        let patience = std::time::Duration::from_secs(1);
+        let patience = Duration::from_secs(1);
         let leader = cluster.node(cluster.leader().await);
         let moved = leader.transfer_leader(joined);
         tokio::time::timeout(patience, moved).await.ok();
