@@ -96,6 +96,7 @@ async fn simulate(plan: Plan, readable: bool) -> Report {
         () = phases(&world, &mut rng) => {}
     }
     let (trace_hash, events) = observer.trace_hash();
+    world.clear();
     let mut report = Report {
         plan,
         violation: observer.violation(),

@@ -348,6 +348,12 @@ impl World {
         self.crash(id);
     }
 
+    /// Lets go of everything when a run is over: handles and network hold each other.
+    pub fn clear(&self) {
+        self.network.clear();
+        lock(&self.inner).machines.clear();
+    }
+
     /// Begins an operation of which there is one at a time; false while another is under way.
     pub fn begin_operation(&self) -> bool {
         !std::mem::replace(&mut lock(&self.inner).operation_runs, true)

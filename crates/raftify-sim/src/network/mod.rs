@@ -114,6 +114,17 @@ impl Network {
         }
     }
 
+    /// Forgets all processes and what is under way.
+    pub fn clear(&self) {
+        let mut state = lock(&self.state);
+        let forgotten = (
+            std::mem::take(&mut state.nodes),
+            std::mem::take(&mut state.under_way),
+        );
+        drop(state);
+        drop(forgotten);
+    }
+
     /// Sets the weather.
     pub fn set_weather(&self, weather: Weather) {
         lock(&self.state).weather = weather;
