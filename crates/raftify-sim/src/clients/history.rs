@@ -112,7 +112,7 @@ impl History {
                 action: record.command.action,
                 called: record.called,
                 answered: match record.answered {
-                    Some((at, Outcome::Saw(before))) => Some((at, before)),
+                    Some((at, Outcome::Saw(before))) => Some((at, Some(before))),
                     Some((_, Outcome::Unknown)) | None => None,
                     Some((_, Outcome::Never)) => continue,
                 },

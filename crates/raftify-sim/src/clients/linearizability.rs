@@ -14,16 +14,21 @@ pub struct Call {
     pub action: Action,
     /// When it was asked for.
     pub called: u64,
-    /// When it was answered, and what the register held before; `None` when nobody knows whether
-    /// it took effect.
-    pub answered: Option<(u64, u64)>,
+    /// When it was answered, and what the register held before, where the answer tells it; `None`
+    /// when nobody knows whether it took effect.
+    pub answered: Option<(u64, Option<u64>)>,
 }
 
 impl Call {
+    /// What the client saw in the register.
+    fn saw(&self) -> Option<u64> {
+        self.answered.and_then(|(_, saw)| saw)
+    }
+
     /// What the register holds after this operation found `before` in it, unless the client saw
     /// something else.
     fn step(&self, before: u64) -> Option<u64> {
-        if self.answered.is_some_and(|(_, saw)| saw != before) {
+        if self.saw().is_some_and(|saw| saw != before) {
             return None;
         }
         Some(match self.action {
@@ -37,10 +42,7 @@ impl Call {
 
 /// An operation without an answer matters only if somebody saw its effect.
 fn without_traceless(calls: Vec<Call>) -> Vec<Call> {
-    let mut seen: BTreeSet<u64> = calls
-        .iter()
-        .filter_map(|call| call.answered.map(|(_, saw)| saw))
-        .collect();
+    let mut seen: BTreeSet<u64> = calls.iter().filter_map(Call::saw).collect();
     let mut unknown: Vec<Call> = calls
         .iter()
         .filter(|call| call.answered.is_none())
@@ -159,7 +161,7 @@ mod tests {
             operation,
             action,
             called,
-            answered,
+            answered: answered.map(|(at, saw)| (at, Some(saw))),
         }
     }
 
@@ -191,6 +193,21 @@ mod tests {
         let sees_other = call(4, Action::Get, 6, Some((7, 2)));
         assert!(check(vec![unknown, write, sees_it, sees_other]).is_err());
         assert!(check(vec![unknown, write]).is_ok());
+    }
+
+    #[test]
+    fn a_write_whose_answer_tells_nothing_may_find_anything_but_must_not_be_lost() {
+        let blind = |operation, called, answered| Call {
+            operation,
+            action: Action::Put,
+            called,
+            answered: Some((answered, None)),
+        };
+        let (first, second) = (blind(1, 1, 5), blind(2, 2, 6));
+        let sees = |saw| call(3, Action::Get, 7, Some((8, saw)));
+        assert!(check(vec![first, second, sees(1)]).is_ok());
+        assert!(check(vec![first, second, sees(2)]).is_ok());
+        assert!(check(vec![first, second, sees(0)]).is_err());
     }
 
     #[test]
