@@ -105,6 +105,10 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// A leader whose log has not answered for this long gives up leadership.
     pub disk_stall_timeout: Duration,
+    /// Where to listen when this is not the Raft address by which the others know this node: behind
+    /// a port forwarding, in a container. Host or IP (an unspecified one means all interfaces) and
+    /// port. `None` listens on the Raft address.
+    pub listen_addr: Option<String>,
     /// End `Raft::run` on Ctrl-C.
     pub stop_on_ctrl_c: bool,
 }
@@ -173,6 +177,7 @@ impl Default for Config {
             snapshot_chunk_bytes: 1 << 20,
             message_bytes_max: 16 << 20,
             disk_stall_timeout: Duration::from_secs(5),
+            listen_addr: None,
             stop_on_ctrl_c: true,
         }
     }

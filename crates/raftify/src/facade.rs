@@ -127,7 +127,7 @@ where
     ) -> Result<Self, BootstrapError> {
         let raft_addr = raft_addr.into();
         config.validate().map_err(BootstrapError::Config)?;
-        let listener = listen(&raft_addr)?;
+        let listener = listen(&raft_addr, config.listen_addr.as_deref())?;
         let assembly = Assembly {
             node_id,
             raft_addr: advertised(&raft_addr, &listener),
@@ -245,20 +245,37 @@ async fn ctrl_c(enabled: bool) {
     }
 }
 
-fn listen(addr: &str) -> Result<TcpListener, BootstrapError> {
+/// Listens on `other`, or without one on the address that the other nodes get.
+fn listen(addr: &str, other: Option<&str>) -> Result<TcpListener, BootstrapError> {
+    if let Some(other) = other {
+        return bind(other);
+    }
+    if resolved(addr)?.iter().all(|one| one.ip().is_unspecified()) {
+        return Err(BootstrapError::Config(format!(
+            "other nodes cannot reach {addr}: give the address by which they know this host, and \
+             this one as listen_addr"
+        )));
+    }
+    bind(addr)
+}
+
+fn bind(addr: &str) -> Result<TcpListener, BootstrapError> {
     let failed = |source| BootstrapError::Listen {
         addr: addr.to_owned(),
         source,
     };
-    let resolved: Vec<SocketAddr> = addr.to_socket_addrs().map_err(failed)?.collect();
-    if resolved.iter().all(|one| one.ip().is_unspecified()) {
-        return Err(BootstrapError::Config(format!(
-            "other nodes cannot reach {addr}: give the address by which they know this host"
-        )));
-    }
-    let listener = TcpListener::bind(resolved.as_slice()).map_err(failed)?;
+    let listener = TcpListener::bind(resolved(addr)?.as_slice()).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
+}
+
+fn resolved(addr: &str) -> Result<Vec<SocketAddr>, BootstrapError> {
+    addr.to_socket_addrs()
+        .map(Iterator::collect)
+        .map_err(|source| BootstrapError::Listen {
+            addr: addr.to_owned(),
+            source,
+        })
 }
 
 /// The address that others use: the given one, with the real port in place of 0.
@@ -279,16 +296,24 @@ mod tests {
     #[test]
     fn an_address_that_means_any_is_refused_since_others_get_it() {
         for addr in ["0.0.0.0:0", "[::]:0"] {
-            let error = listen(addr).unwrap_err().to_string();
+            let error = listen(addr, None).unwrap_err().to_string();
             assert!(error.contains("give the address"), "{error}");
         }
     }
 
     #[test]
     fn port_zero_is_advertised_as_the_port_it_became() {
-        let listener = listen("127.0.0.1:0").unwrap();
+        let listener = listen("127.0.0.1:0", None).unwrap();
         let addr = advertised("127.0.0.1:0", &listener);
         assert_eq!(addr, listener.local_addr().unwrap().to_string());
         assert_eq!(advertised("node-1:7000", &listener), "node-1:7000");
+    }
+
+    #[test]
+    fn a_node_may_listen_elsewhere_than_where_the_others_find_it() {
+        for elsewhere in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let listener = listen("gateway:7000", Some(elsewhere)).unwrap();
+            assert_eq!(advertised("gateway:7000", &listener), "gateway:7000");
+        }
     }
 }

@@ -126,7 +126,19 @@ impl HttpClient {
     /// # Errors
     /// See [`HttpError`].
     pub async fn post(&mut self, path: &str) -> Result<Answer, HttpError> {
-        self.request(Method::POST, path, Bytes::new()).await
+        self.post_body(path, Bytes::new()).await
+    }
+
+    /// Sends a POST request with a body for `path`.
+    ///
+    /// # Errors
+    /// See [`HttpError`].
+    pub async fn post_body(
+        &mut self,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, HttpError> {
+        self.request(Method::POST, path, body.into()).await
     }
 
     async fn request(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use raftify::Config;
 use raftify::raft::logger::default_logger;
 
 use crate::Raft;
@@ -16,6 +17,10 @@ pub struct StaticOptions {
     /// This node's Raft address, as the cluster's file has it
     #[arg(long, value_name = "HOST:PORT")]
     pub raft_addr: String,
+    /// Where to listen for the other nodes when this is not --raft-addr: behind a port forwarding,
+    /// in a container
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
     /// Where to serve HTTP; nowhere when it is not given
     #[arg(long, value_name = "HOST:PORT")]
     pub web_server: Option<String>,
@@ -50,7 +55,10 @@ pub async fn run(
         node_id,
         options.raft_addr,
         store.clone(),
-        config.node_config(data_dir),
+        Config {
+            listen_addr: options.listen,
+            ..config.node_config(data_dir)
+        },
         default_logger(),
     )?;
     tracing::info!("node {node_id} runs on {}", raft.local_addr());

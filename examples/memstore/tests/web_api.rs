@@ -104,6 +104,38 @@ async fn values_are_written_by_path_or_body_and_read_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_is_swapped_only_for_the_expected_one() {
+    let mut fixture = Fixture::start().await;
+    let client = &mut fixture.client;
+    for (body, wanted) in [
+        (
+            r#"{"expected":"a","value":"b"}"#,
+            r#"{"found":null,"swapped":false}"#,
+        ),
+        (r#"{"expected":null,"value":"a"}"#, r#"{"swapped":true}"#),
+        (r#"{"value":"b"}"#, r#"{"found":"a","swapped":false}"#),
+        (r#"{"expected":"a","value":"b"}"#, r#"{"swapped":true}"#),
+    ] {
+        let answer = client.post_body("/compare_and_swap/k", body).await.unwrap();
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (200, wanted),
+            "{body}"
+        );
+    }
+    assert_eq!(client.get("/store/k").await.unwrap().text(), "b");
+    for body in ["", "{}", r#"{"value":1}"#, r#"{"value":"v","typo":"x"}"#] {
+        let answer = client.post_body("/compare_and_swap/k", body).await.unwrap();
+        assert_eq!(
+            (answer.status, code(&answer).as_str()),
+            (400, "bad_body"),
+            "{body}"
+        );
+    }
+    fixture.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_refusal_is_json_with_a_stable_code() {
     let mut fixture = Fixture::start().await;
     let client = &mut fixture.client;

@@ -1,11 +1,12 @@
 //! What the map replicates, and its bytes.
 //!
 //! An insert is `tag (1) | key length (2, big-endian) | key | value`; the value takes what is left.
+//! A compare-and-swap has `0`, or `1 | length (4) | expected value`, between key and value.
 //! A hand-written codec keeps the entry small and its bytes the same on every version of the
 //! compiler and of every library.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use raftify::{AbstractLogEntry, AbstractResponse, CodecError};
+use raftify::{AbstractLogEntry, CodecError};
 use thiserror::Error;
 
 /// The longest key, in bytes. Keys are part of URLs, which servers bound to a few KiB.
@@ -15,7 +16,10 @@ pub const KEY_BYTES_MAX: usize = 1024;
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
 
 const INSERT_TAG: u8 = 1;
+const SWAP_TAG: u8 = 2;
 const HEADER_BYTES: usize = 3;
+const NOTHING_TAG: u8 = 0;
+const SOMETHING_TAG: u8 = 1;
 
 /// A change of the map.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,16 @@ pub enum LogEntry {
     Insert {
         /// 1 to [`KEY_BYTES_MAX`] bytes.
         key: String,
+        /// 0 to [`VALUE_BYTES_MAX`] bytes.
+        value: Bytes,
+    },
+    /// Sets `key` to `value` if it holds `expected`, and otherwise nothing. Doing it twice is not
+    /// doing it once: a client that does not know the outcome must read before it tries again.
+    CompareAndSwap {
+        /// 1 to [`KEY_BYTES_MAX`] bytes.
+        key: String,
+        /// What the key must hold; `None` means that it must be absent.
+        expected: Option<Bytes>,
         /// 0 to [`VALUE_BYTES_MAX`] bytes.
         value: Bytes,
     },
@@ -60,6 +74,9 @@ pub enum EntryError {
     /// No entry begins with this byte.
     #[error("no entry has the tag {0}")]
     UnknownTag(u8),
+    /// Neither an expected value nor that there is none begins with this byte.
+    #[error("what a swap expects begins with 0 or 1, not with {0}")]
+    UnknownExpectation(u8),
     /// The key's bytes are not text.
     #[error("the key is not UTF-8")]
     KeyNotUtf8,
@@ -98,25 +115,108 @@ impl LogEntry {
         Ok(Self::Insert { key, value })
     }
 
+    /// A compare-and-swap whose sizes have been checked.
+    ///
+    /// # Errors
+    /// The limit that the key or one of the values breaks.
+    pub fn compare_and_swap(
+        key: impl Into<String>,
+        expected: Option<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> Result<Self, EntryError> {
+        let (key, value) = (key.into(), value.into());
+        check_key(&key)?;
+        expected.as_deref().map_or(Ok(()), check_value)?;
+        check_value(&value)?;
+        Ok(Self::CompareAndSwap {
+            key,
+            expected,
+            value,
+        })
+    }
+
     fn to_shared(&self) -> Result<Bytes, EntryError> {
-        let Self::Insert { key, value } = self;
-        check_key(key)?;
-        check_value(value)?;
-        let key_bytes = u16::try_from(key.len()).map_err(|_| EntryError::KeyTooLong {
-            size_bytes: key.len(),
-        })?;
-        let mut out = BytesMut::with_capacity(HEADER_BYTES + key.len() + value.len());
-        out.put_u8(INSERT_TAG);
-        out.put_u16(key_bytes);
-        out.put_slice(key.as_bytes());
-        out.put_slice(value);
-        Ok(out.freeze())
+        match self {
+            Self::Insert { key, value } => {
+                check_value(value)?;
+                let mut out = begun(INSERT_TAG, key, value.len())?;
+                out.put_slice(value);
+                Ok(out.freeze())
+            }
+            Self::CompareAndSwap {
+                key,
+                expected,
+                value,
+            } => {
+                check_value(value)?;
+                let expected_bytes = expected.as_ref().map_or(0, Bytes::len);
+                let mut out = begun(SWAP_TAG, key, 5 + expected_bytes + value.len())?;
+                put_expected(&mut out, expected.as_ref())?;
+                out.put_slice(value);
+                Ok(out.freeze())
+            }
+        }
     }
 
     fn from_shared(bytes: &Bytes) -> Result<Self, EntryError> {
-        let (key, value) = split_insert(bytes)?;
-        let value_at = bytes.len() - value.len();
-        Self::insert(key, bytes.slice(value_at..))
+        let (tag, key, rest) = split_key(bytes)?;
+        // Parts of the buffer, not copies.
+        let part = |part: &[u8]| bytes.slice_ref(part);
+        match tag {
+            INSERT_TAG => Self::insert(key, part(rest)),
+            SWAP_TAG => {
+                let (expected, value) = split_expected(rest)?;
+                Self::compare_and_swap(key, expected.map(part), part(value))
+            }
+            other => Err(EntryError::UnknownTag(other)),
+        }
+    }
+}
+
+/// The tag and the key of an entry, and room for `more_bytes`.
+fn begun(tag: u8, key: &str, more_bytes: usize) -> Result<BytesMut, EntryError> {
+    check_key(key)?;
+    let key_bytes = u16::try_from(key.len()).map_err(|_| EntryError::KeyTooLong {
+        size_bytes: key.len(),
+    })?;
+    let mut out = BytesMut::with_capacity(HEADER_BYTES + key.len() + more_bytes);
+    out.put_u8(tag);
+    out.put_u16(key_bytes);
+    out.put_slice(key.as_bytes());
+    Ok(out)
+}
+
+fn put_expected(out: &mut BytesMut, expected: Option<&Bytes>) -> Result<(), EntryError> {
+    let Some(expected) = expected else {
+        out.put_u8(NOTHING_TAG);
+        return Ok(());
+    };
+    check_value(expected)?;
+    let size_bytes = expected.len();
+    out.put_u8(SOMETHING_TAG);
+    out.put_u32(u32::try_from(size_bytes).map_err(|_| EntryError::ValueTooLarge { size_bytes })?);
+    out.put_slice(expected);
+    Ok(())
+}
+
+/// What a swap expects, and the bytes behind it.
+fn split_expected(bytes: &[u8]) -> Result<(Option<&[u8]>, &[u8]), EntryError> {
+    let truncated = |needed_bytes| EntryError::Truncated {
+        size_bytes: bytes.len(),
+        needed_bytes,
+    };
+    match bytes.split_first() {
+        None => Err(truncated(1)),
+        Some((&NOTHING_TAG, value)) => Ok((None, value)),
+        Some((&SOMETHING_TAG, rest)) => {
+            let (length, rest) = rest.split_first_chunk().ok_or_else(|| truncated(5))?;
+            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+            let (expected, value) = rest
+                .split_at_checked(length)
+                .ok_or_else(|| truncated(length.saturating_add(5)))?;
+            Ok((Some(expected), value))
+        }
+        Some((other, _)) => Err(EntryError::UnknownExpectation(*other)),
     }
 }
 
@@ -129,7 +229,8 @@ fn check_value(value: &[u8]) -> Result<(), EntryError> {
     Ok(())
 }
 
-fn split_insert(bytes: &[u8]) -> Result<(&str, &[u8]), EntryError> {
+/// The tag of an entry, its key, and the bytes behind it.
+fn split_key(bytes: &[u8]) -> Result<(u8, &str, &[u8]), EntryError> {
     let truncated = |needed_bytes| EntryError::Truncated {
         size_bytes: bytes.len(),
         needed_bytes,
@@ -138,15 +239,12 @@ fn split_insert(bytes: &[u8]) -> Result<(&str, &[u8]), EntryError> {
         .split_first_chunk::<HEADER_BYTES>()
         .ok_or_else(|| truncated(HEADER_BYTES))?;
     let [tag, high, low] = *header;
-    if tag != INSERT_TAG {
-        return Err(EntryError::UnknownTag(tag));
-    }
     let key_bytes = usize::from(u16::from_be_bytes([high, low]));
-    let (key, value) = rest
+    let (key, rest) = rest
         .split_at_checked(key_bytes)
         .ok_or_else(|| truncated(HEADER_BYTES + key_bytes))?;
     let key = std::str::from_utf8(key).map_err(|_| EntryError::KeyNotUtf8)?;
-    Ok((key, value))
+    Ok((tag, key, rest))
 }
 
 impl AbstractLogEntry for LogEntry {
@@ -155,8 +253,7 @@ impl AbstractLogEntry for LogEntry {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let (key, value) = split_insert(bytes).map_err(CodecError::new)?;
-        Self::insert(key, Bytes::copy_from_slice(value)).map_err(CodecError::new)
+        Self::from_shared(&Bytes::copy_from_slice(bytes)).map_err(CodecError::new)
     }
 
     fn encode_shared(&self) -> Result<Bytes, CodecError> {
@@ -165,29 +262,6 @@ impl AbstractLogEntry for LogEntry {
 
     fn decode_shared(bytes: &Bytes) -> Result<Self, CodecError> {
         Self::from_shared(bytes).map_err(CodecError::new)
-    }
-}
-
-/// The map's answer to an insert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PutReply {
-    /// Whether the key had a value before.
-    pub replaced: bool,
-}
-
-impl AbstractResponse for PutReply {
-    fn encode(&self) -> Result<Bytes, CodecError> {
-        Ok(Bytes::from_static(if self.replaced { &[1] } else { &[0] }))
-    }
-
-    fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
-        match bytes.as_ref() {
-            [0] => Ok(Self { replaced: false }),
-            [1] => Ok(Self { replaced: true }),
-            other => Err(CodecError::text(format!(
-                "an answer to a put is one byte, 0 or 1, not {other:?}"
-            ))),
-        }
     }
 }
 
@@ -200,11 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn an_insert_survives_a_round_trip() {
+    fn an_entry_survives_a_round_trip() {
         for entry in [
             insert("k", b""),
             insert("schl\u{fc}ssel", b"\x00\xff binary"),
             insert(&"k".repeat(KEY_BYTES_MAX), b"v"),
+            swap(None, b""),
+            swap(Some(b""), b"v"),
+            swap(Some(b"old"), b""),
         ] {
             let bytes = entry.encode().unwrap();
             assert_eq!(LogEntry::decode(&bytes).unwrap(), entry);
@@ -212,10 +289,18 @@ mod tests {
         }
     }
 
+    fn swap(expected: Option<&'static [u8]>, value: &'static [u8]) -> LogEntry {
+        LogEntry::compare_and_swap("ab", expected.map(Bytes::from_static), value).unwrap()
+    }
+
     #[test]
-    fn the_bytes_of_an_insert_are_fixed() {
+    fn the_bytes_of_an_entry_are_fixed() {
         let bytes = insert("ab", b"xyz").encode().unwrap();
         assert_eq!(bytes, b"\x01\x00\x02abxyz");
+        let bytes = swap(None, b"xyz").encode().unwrap();
+        assert_eq!(bytes, b"\x02\x00\x02ab\x00xyz");
+        let bytes = swap(Some(b"old"), b"xyz").encode().unwrap();
+        assert_eq!(bytes, b"\x02\x00\x02ab\x01\x00\x00\x00\x03oldxyz");
     }
 
     #[test]
@@ -252,17 +337,21 @@ mod tests {
             }
         ));
         assert_eq!(error(b"\x07\x00\x01a"), EntryError::UnknownTag(7));
+        for short in [
+            &b"\x02\x00\x01a"[..],
+            b"\x02\x00\x01a\x01\x00",
+            b"\x02\x00\x01a\x01\x00\x00\x00\x02o",
+        ] {
+            assert!(
+                matches!(error(short), EntryError::Truncated { .. }),
+                "{short:?}"
+            );
+        }
+        assert_eq!(
+            error(b"\x02\x00\x01a\x02"),
+            EntryError::UnknownExpectation(2)
+        );
         assert_eq!(error(b"\x01\x00\x00v"), EntryError::EmptyKey);
         assert_eq!(error(b"\x01\x00\x01\xffv"), EntryError::KeyNotUtf8);
-    }
-
-    #[test]
-    fn answers_survive_a_round_trip_and_refuse_other_bytes() {
-        for replaced in [true, false] {
-            let reply = PutReply { replaced };
-            assert_eq!(PutReply::decode(&reply.encode().unwrap()).unwrap(), reply);
-        }
-        assert!(PutReply::decode(&Bytes::from_static(b"2")).is_err());
-        assert!(PutReply::decode(&Bytes::new()).is_err());
     }
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use raftify::state_machine::{ApplyError, Committed, SnapshotReader};
 use raftify::{AbstractResponse, AbstractStateMachine, BoxError};
 
-use super::entry::{LogEntry, PutReply};
+use super::entry::LogEntry;
 use super::query::Query;
+use super::reply::{PutReply, Reply, SwapReply};
 use super::shards::Shards;
 use super::snapshot::{self, StoreSnapshot};
 
@@ -50,33 +51,51 @@ impl HashStore {
     }
 }
 
-fn insert(shards: &mut Shards, entry: LogEntry) -> PutReply {
-    let LogEntry::Insert { key, value } = entry;
+fn change(shards: &mut Shards, entry: LogEntry) -> Reply {
+    match entry {
+        LogEntry::Insert { key, value } => Reply::Put(PutReply {
+            replaced: insert(shards, key, &value),
+        }),
+        LogEntry::CompareAndSwap {
+            key,
+            expected,
+            value,
+        } => Reply::Swap(swap(shards, key, expected.as_ref(), &value)),
+    }
+}
+
+fn insert(shards: &mut Shards, key: String, value: &Bytes) -> bool {
     // A decoded value is a part of the buffer that it came in with, which may be a whole frame of
     // the network. A copy lets that buffer go.
-    let value = Bytes::copy_from_slice(&value);
-    PutReply {
-        replaced: shards.insert(key, value),
+    shards.insert(key, Bytes::copy_from_slice(value))
+}
+
+fn swap(shards: &mut Shards, key: String, expected: Option<&Bytes>, value: &Bytes) -> SwapReply {
+    let found = shards.get(&key);
+    if found != expected {
+        return SwapReply::Found(found.cloned());
     }
+    insert(shards, key, value);
+    SwapReply::Swapped
 }
 
 impl AbstractStateMachine for HashStore {
     type LogEntry = LogEntry;
-    type Response = PutReply;
+    type Response = Reply;
     type Snapshot = StoreSnapshot;
 
-    async fn apply(&mut self, entry: LogEntry) -> Result<PutReply, ApplyError> {
-        Ok(insert(&mut self.write(), entry))
+    async fn apply(&mut self, entry: LogEntry) -> Result<Reply, ApplyError> {
+        Ok(change(&mut self.write(), entry))
     }
 
     async fn apply_batch(
         &mut self,
         batch: Vec<Committed<LogEntry>>,
-    ) -> Result<Vec<Result<PutReply, ApplyError>>, BoxError> {
+    ) -> Result<Vec<Result<Reply, ApplyError>>, BoxError> {
         let mut shards = self.write();
         Ok(batch
             .into_iter()
-            .map(|committed| Ok(insert(&mut shards, committed.entry)))
+            .map(|committed| Ok(change(&mut shards, committed.entry)))
             .collect())
     }
 
@@ -126,10 +145,30 @@ mod tests {
             committed(3, "b", "3"),
         ]))
         .unwrap();
-        let replaced: Vec<_> = answers.into_iter().map(|a| a.unwrap().replaced).collect();
-        assert_eq!(replaced, [false, true, false]);
+        let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+        let put = |replaced| Reply::Put(PutReply { replaced });
+        assert_eq!(answers, [put(false), put(true), put(false)]);
         assert_eq!(store.get("a").unwrap().as_ref(), b"2");
         assert_eq!(store.len(), 2);
+    }
+
+    #[test]
+    fn a_swap_changes_only_what_holds_the_expected_value() {
+        let mut store = HashStore::new();
+        let mut swap = |expected: Option<&'static str>, value: &'static str| {
+            let entry = LogEntry::compare_and_swap("a", expected.map(Bytes::from), value).unwrap();
+            match block_on(store.apply(entry)).unwrap() {
+                Reply::Swap(reply) => reply,
+                Reply::Put(reply) => panic!("{reply:?}"),
+            }
+        };
+        let found = |value: &'static str| SwapReply::Found(Some(Bytes::from(value)));
+        assert_eq!(swap(Some("1"), "2"), SwapReply::Found(None));
+        assert_eq!(swap(None, "1"), SwapReply::Swapped);
+        assert_eq!(swap(None, "2"), found("1"));
+        assert_eq!(swap(Some("0"), "2"), found("1"));
+        assert_eq!(swap(Some("1"), "2"), SwapReply::Swapped);
+        assert_eq!(store.get("a").unwrap().as_ref(), b"2");
     }
 
     #[test]

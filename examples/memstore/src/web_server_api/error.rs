@@ -180,7 +180,9 @@ impl From<EntryError> for ApiError {
                 ErrorCode::BadKey
             }
             EntryError::ValueTooLarge { .. } => ErrorCode::ValueTooLarge,
-            EntryError::Truncated { .. } | EntryError::UnknownTag(_) => ErrorCode::InvalidRequest,
+            EntryError::Truncated { .. }
+            | EntryError::UnknownTag(_)
+            | EntryError::UnknownExpectation(_) => ErrorCode::InvalidRequest,
         };
         Self::of(code, &error)
     }

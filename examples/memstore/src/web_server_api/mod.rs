@@ -4,6 +4,7 @@
 //! |---|---|
 //! | PUT /store/{key}/{value}, PUT /store/{key} with the value as body | `OK` once applied |
 //! | GET /store/{key} | the value; 404 when absent; `?consistency=stale` reads the local copy |
+//! | POST /compare_and_swap/{key}, body `{"expected":"old","value":"new"}` | JSON: `swapped`, and what was `found` |
 //! | GET /leader_id, /peers, /debug | JSON |
 //! | POST /leave, /leave_joint, /snapshot, /campaign | JSON, when done |
 //! | POST /transfer_leader/{id}, /demote/{term}/{leader_id} | JSON, when done |
@@ -58,6 +59,10 @@ pub fn configure(state: &AppState, app: &mut web::ServiceConfig) {
                 .route(web::put().to(store::put_path))
                 .default_service(web::to(wrong_method)),
         )
+        .service(endpoint(
+            "/compare_and_swap/{key}",
+            web::post().to(store::compare_and_swap),
+        ))
         .service(endpoint("/leader_id", web::get().to(cluster::leader_id)))
         .service(endpoint("/peers", web::get().to(cluster::peers)))
         .service(endpoint("/debug", web::get().to(cluster::debug)))

@@ -1,12 +1,13 @@
-//! Reading and writing the map.
+//! Reading, writing and swapping values of the map.
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{ApiError, AppState, ErrorCode};
-use crate::state_machine::{LogEntry, VALUE_BYTES_MAX, check_key};
+use crate::state_machine::{LogEntry, Reply, SwapReply, VALUE_BYTES_MAX, check_key};
 
 /// What a read promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -87,4 +88,38 @@ async fn put(state: &AppState, key: String, value: Bytes) -> Result<HttpResponse
     Ok(HttpResponse::Ok()
         .content_type(ContentType::plaintext())
         .body("OK"))
+}
+
+/// A compare-and-swap: the values are texts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Swap {
+    /// What the key must hold; null, or left out, when it must be absent.
+    #[serde(default)]
+    expected: Option<String>,
+    value: String,
+}
+
+/// Whether it was swapped; what was found instead, with a mark for what is not UTF-8.
+pub(super) async fn compare_and_swap(
+    state: web::Data<AppState>,
+    key: web::Path<String>,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, ApiError> {
+    let body = body.map_err(body_error)?;
+    let swap: Swap = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::new(ErrorCode::BadBody, error.to_string()))?;
+    let expected = swap.expected.map(Bytes::from);
+    let entry = LogEntry::compare_and_swap(key.into_inner(), expected, swap.value)?;
+    match state.node.propose(entry).await? {
+        Reply::Swap(SwapReply::Swapped) => Ok(HttpResponse::Ok().json(json!({ "swapped": true }))),
+        Reply::Swap(SwapReply::Found(found)) => {
+            let found = found.map(|found| String::from_utf8_lossy(&found).into_owned());
+            Ok(HttpResponse::Ok().json(json!({ "swapped": false, "found": found })))
+        }
+        Reply::Put(reply) => Err(ApiError::new(
+            ErrorCode::Internal,
+            format!("a compare-and-swap was answered with {reply:?}"),
+        )),
+    }
 }

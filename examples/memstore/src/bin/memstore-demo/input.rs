@@ -40,9 +40,10 @@ impl Input {
             Some((key, value)) => (key, value.to_owned()),
             None => (line, line_number.to_string()),
         };
+        let key = key.to_owned();
         // The same limits as the nodes', told here with the line's number.
-        match LogEntry::insert(key, value.clone()) {
-            Ok(LogEntry::Insert { key, .. }) => self.pairs.push(Pair { key, value }),
+        match LogEntry::insert(key.clone(), value.clone()) {
+            Ok(_) => self.pairs.push(Pair { key, value }),
             Err(error) => self.skip(line_number, &error.to_string()),
         }
     }
