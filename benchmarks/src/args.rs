@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use raftify_load::Window;
 
 /// Measures raftify on this machine and prints a Markdown table.
 #[derive(Debug, Parser)]
@@ -67,13 +68,6 @@ pub(crate) struct Settings {
     pub(crate) repeats: usize,
     pub(crate) dir: PathBuf,
     filter: Vec<String>,
-}
-
-/// How long a load runs unmeasured and measured.
-#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Window {
-    pub(crate) warm_up: Duration,
-    pub(crate) measured: Duration,
 }
 
 impl Settings {

@@ -7,13 +7,14 @@ use raftify::transport::Consistency;
 use raftify::{RaftClient, RaftNode, RaftServiceClient};
 use tonic::transport::Channel;
 
-use crate::args::Window;
 use crate::channels;
-use crate::figures::{Figures, LogCount};
-use crate::load::{self, Client};
 use crate::row::{Row, Way};
-use crate::table::{Keys, Table};
-use crate::usage::Meter;
+use crate::table::Table;
+use raftify_load::Keys;
+use raftify_load::Window;
+use raftify_load::closed_loop::{self, Client};
+use raftify_load::figures::{Figures, LogCount};
+use raftify_load::usage::Meter;
 
 /// The handle of a node that is measured.
 pub(crate) type Node = RaftNode<Bytes, Table>;
@@ -42,7 +43,7 @@ pub(crate) async fn in_process(
                 keys,
             })
             .collect();
-        return load::closed_loop(clients, window, meter).await;
+        return closed_loop::closed_loop(clients, window, meter).await;
     }
     let clients = keys
         .map(|keys| Proposer {
@@ -51,7 +52,7 @@ pub(crate) async fn in_process(
             bytes: row.bytes,
         })
         .collect();
-    load::closed_loop(clients, window, meter).await
+    closed_loop::closed_loop(clients, window, meter).await
 }
 
 /// Measures a row whose callers reach the leader at `addr`.
@@ -71,7 +72,7 @@ pub(crate) async fn remote(
                 bytes: row.bytes,
             })
             .collect();
-        return load::closed_loop(clients, window, meter).await;
+        return closed_loop::closed_loop(clients, window, meter).await;
     }
     let channels = channels::open(addr, row.clients).await?;
     let each = keys.zip(channels::deal(&channels, row.clients));
@@ -82,7 +83,7 @@ pub(crate) async fn remote(
                 keys,
             })
             .collect();
-        return load::closed_loop(clients, window, meter).await;
+        return closed_loop::closed_loop(clients, window, meter).await;
     }
     let clients = each
         .map(|(keys, channel)| RemoteProposer {
@@ -91,7 +92,7 @@ pub(crate) async fn remote(
             bytes: row.bytes,
         })
         .collect();
-    load::closed_loop(clients, window, meter).await
+    closed_loop::closed_loop(clients, window, meter).await
 }
 
 async fn open_stream(addr: &str, in_flight: usize) -> Result<ProposalStream, String> {

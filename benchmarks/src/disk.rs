@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::args::Window;
-use crate::figures::{Figures, Outcomes, Used};
-use crate::load;
 use crate::row::{Row, Way};
-use crate::usage::Meter;
+use raftify_load::Window;
+use raftify_load::closed_loop;
+use raftify_load::figures::{Figures, Outcomes, Used};
+use raftify_load::usage::Meter;
 
 /// The size of the file that is written over.
 const PREALLOCATED_BYTES: u64 = 64 << 20;
@@ -44,7 +44,7 @@ fn run(row: &Row, path: &Path, window: Window) -> io::Result<(Outcomes, Duration
     };
     let block = vec![0x5a; row.bytes];
     let meter = Meter::default();
-    let span = load::span(window);
+    let span = closed_loop::span(window);
     let mut outcomes = Outcomes::default();
     let mut offset = 0;
     let mut cpu_at_begin = None;

@@ -3,21 +3,17 @@
 //!
 //! `cargo run --release -p raftify-benchmarks -- --help`
 
-mod allocations;
 mod args;
 mod channels;
 mod clients;
 mod cluster;
 mod disk;
 mod echo;
-mod figures;
-mod load;
 mod machine;
 mod report;
 mod row;
 mod suite;
 mod table;
-mod usage;
 
 use std::path::Path;
 use std::process::ExitCode;

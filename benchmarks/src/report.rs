@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::args::Settings;
-use crate::figures::{self, Figures};
 use crate::row::{Group, Row};
 use crate::suite::Results;
+use raftify_load::figures::{self, Figures};
 
 /// The whole report in Markdown.
 pub(crate) fn markdown(

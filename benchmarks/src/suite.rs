@@ -7,10 +7,11 @@ use crate::args::Settings;
 use crate::cluster::memory::MemoryCluster;
 use crate::cluster::one_process::OneProcess;
 use crate::cluster::processes::Processes;
-use crate::figures::Figures;
 use crate::row::{Group, Row, Way};
-use crate::usage::Meter;
-use crate::{clients, disk, echo, load};
+use crate::{clients, disk, echo};
+use raftify_load::closed_loop;
+use raftify_load::figures::Figures;
+use raftify_load::usage::Meter;
 
 /// What was measured, by row, once for each repeat.
 pub(crate) type Results = BTreeMap<Row, Vec<Figures>>;
@@ -46,7 +47,7 @@ async fn measure_group(
         .tempdir_in(&settings.dir)
         .map_err(|error| format!("{}: {error}", settings.dir.display()))?;
     let mut note = |row: &Row, figures: Figures| {
-        load::announce(row, &figures);
+        closed_loop::announce(&row.name(), &figures);
         results.entry(*row).or_default().push(figures);
     };
     match group {

@@ -6,11 +6,7 @@ use std::io::{self, Read as _, Write};
 use bytes::Bytes;
 use raftify::state_machine::{ApplyError, Committed, SnapshotReader, SnapshotSource};
 use raftify::{AbstractStateMachine, BoxError};
-
-/// How many keys there are: snapshots stay small, as they are not what is measured.
-pub(crate) const KEYS: u64 = 10_000;
-/// The bytes of a key, at the beginning of an entry.
-pub(crate) const KEY_BYTES: usize = 8;
+use raftify_load::keys::key_of;
 
 /// Values by key. An entry is a key and its value; the answer is the number of entries so far.
 #[derive(Debug, Default)]
@@ -33,12 +29,6 @@ impl Table {
         self.applied += 1;
         Ok(self.applied)
     }
-}
-
-fn key_of(bytes: &[u8]) -> Option<u64> {
-    bytes
-        .first_chunk::<KEY_BYTES>()
-        .map(|key| u64::from_be_bytes(*key))
 }
 
 impl AbstractStateMachine for Table {
@@ -96,38 +86,5 @@ impl SnapshotSource for TableView {
             out.write_all(entry)?;
         }
         Ok(())
-    }
-}
-
-/// Keys in an order that jumps about; no two clients begin alike.
-#[derive(Debug, Clone)]
-pub(crate) struct Keys(u64);
-
-impl Keys {
-    pub(crate) fn of_client(client: usize) -> Self {
-        Self(client as u64 * 7919)
-    }
-
-    fn next(&mut self) -> u64 {
-        // Knuth's multiplier: a full period with few steps that look alike.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % KEYS
-    }
-
-    /// An entry of `bytes` in all, for the next key.
-    pub(crate) fn entry(&mut self, bytes: usize) -> Bytes {
-        let mut entry = vec![0x5a; bytes.max(KEY_BYTES)];
-        if let Some(place) = entry.first_chunk_mut::<KEY_BYTES>() {
-            *place = self.next().to_be_bytes();
-        }
-        entry.into()
-    }
-
-    /// A query for the next key.
-    pub(crate) fn query(&mut self) -> Bytes {
-        Bytes::copy_from_slice(&self.next().to_be_bytes())
     }
 }

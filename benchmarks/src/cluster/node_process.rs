@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{one_process, until_led};
-use crate::args::{NodeArgs, Window};
+use crate::args::NodeArgs;
 use crate::clients;
-use crate::figures::{Figures, LogCount};
 use crate::row::Row;
-use crate::usage::Meter;
+use raftify_load::Window;
+use raftify_load::figures::{Figures, LogCount};
+use raftify_load::usage::Meter;
 
 /// What a node process is asked to do.
 #[derive(Debug, Serialize, Deserialize)]

@@ -8,11 +8,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::free_addrs;
 use super::node_process::{Answer, Order};
-use crate::args::Window;
-use crate::figures::{Figures, LogCount};
-use crate::load;
 use crate::row::Row;
-use crate::usage::Meter;
+use raftify_load::Window;
+use raftify_load::closed_loop;
+use raftify_load::figures::{Figures, LogCount};
+use raftify_load::usage::Meter;
 
 /// A node process; it is killed when this goes.
 struct Process {
@@ -50,9 +50,11 @@ impl Processes {
     pub(crate) async fn measure(&mut self, row: &Row, window: Window) -> Result<Figures, String> {
         let meter = self.meter();
         let order = Order::Measure { row: *row, window };
-        let span = load::span(window);
-        let (answer, used) =
-            tokio::join!(self.leader()?.obey(&order), load::use_within(span, &meter));
+        let span = closed_loop::span(window);
+        let (answer, used) = tokio::join!(
+            self.leader()?.obey(&order),
+            closed_loop::use_within(span, &meter)
+        );
         match answer? {
             Answer::Measured(figures) => Ok(Figures {
                 cpu_us_per_operation: used.cpu.as_secs_f64() * 1e6

@@ -14,12 +14,12 @@ use tonic::transport::{Channel, Server};
 use tonic_prost::ProstCodec;
 
 use self::service::{Echo, Payload, STREAM, UNARY};
-use crate::args::Window;
 use crate::channels;
-use crate::figures::{Figures, Outcomes, Span};
-use crate::load::{self, Client};
 use crate::row::{Row, Way};
-use crate::usage::Meter;
+use raftify_load::Window;
+use raftify_load::closed_loop::{self, Client};
+use raftify_load::figures::{Figures, Outcomes, Span};
+use raftify_load::usage::Meter;
 
 /// Measures one row of echoes.
 pub(crate) async fn measure(row: &Row, window: Window) -> Result<Figures, String> {
@@ -78,15 +78,15 @@ async fn unary(addr: &str, row: &Row, window: Window) -> Result<Figures, String>
             },
         })
         .collect();
-    load::closed_loop(clients, window, &Meter::default()).await
+    closed_loop::closed_loop(clients, window, &Meter::default()).await
 }
 
 /// `clients` messages in flight on one stream, each sent again when it has come back.
 async fn stream(addr: &str, row: &Row, window: Window) -> Result<Figures, String> {
     let channel = channels::connect(addr).await?;
-    let span = load::span(window);
+    let span = closed_loop::span(window);
     let task = tokio::spawn(echo_on_stream(channel, *row, span));
-    let used = load::use_within(span, &Meter::default()).await;
+    let used = closed_loop::use_within(span, &Meter::default()).await;
     let outcomes = task.await.map_err(|error| error.to_string())??;
     outcomes.figures(window.measured, used)
 }

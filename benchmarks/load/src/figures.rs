@@ -10,26 +10,33 @@ const UNIT: Duration = Duration::from_nanos(100);
 
 /// The figures of one row, measured once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Figures {
-    pub(crate) operations: u64,
-    pub(crate) failed: u64,
+pub struct Figures {
+    /// Operations that ended well in the measured time.
+    pub operations: u64,
+    /// Operations that did not, warm-up included.
+    pub failed: u64,
     /// The first failure's text.
-    pub(crate) failure: Option<String>,
-    pub(crate) per_second: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p999_us: f64,
-    pub(crate) cpu_us_per_operation: f64,
+    pub failure: Option<String>,
+    /// Operations a second.
+    pub per_second: f64,
+    /// Half of all operations took at most so many microseconds.
+    pub p50_us: f64,
+    /// The same for 99 of 100.
+    pub p99_us: f64,
+    /// The same for 999 of 1,000.
+    pub p999_us: f64,
+    /// Processor time of all processes, clients included, by operation, in microseconds.
+    pub cpu_us_per_operation: f64,
     /// In one write of the leader's log; 0 where there is no log.
     #[serde(default)]
-    pub(crate) entries_per_write: f64,
+    pub entries_per_write: f64,
     /// Of this process; 0 when they are not counted.
-    pub(crate) allocations_per_operation: f64,
+    pub allocations_per_operation: f64,
 }
 
 /// The outcomes of one caller.
 #[derive(Debug, Default)]
-pub(crate) struct Outcomes {
+pub struct Outcomes {
     latencies: Vec<u32>,
     failed: u64,
     failure: Option<String>,
@@ -37,14 +44,16 @@ pub(crate) struct Outcomes {
 
 /// The time that is measured: what ends within counts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Span {
-    pub(crate) begins: Instant,
-    pub(crate) ends: Instant,
+pub struct Span {
+    /// The end of the warm-up.
+    pub begins: Instant,
+    /// The end of all.
+    pub ends: Instant,
 }
 
 impl Outcomes {
     /// Notes an operation that ended well.
-    pub(crate) fn succeeded(&mut self, begun: Instant, ended: Instant, span: Span) {
+    pub fn succeeded(&mut self, begun: Instant, ended: Instant, span: Span) {
         if ended >= span.begins && ended < span.ends {
             let units = ended.duration_since(begun).as_nanos() / UNIT.as_nanos();
             self.latencies
@@ -53,7 +62,7 @@ impl Outcomes {
     }
 
     /// Notes one that did not.
-    pub(crate) fn failed(&mut self, reason: String) {
+    pub fn failed(&mut self, reason: String) {
         self.failed += 1;
         self.failure.get_or_insert(reason);
     }
@@ -65,7 +74,7 @@ impl Outcomes {
     }
 
     /// All callers' outcomes together.
-    pub(crate) fn merge(all: impl IntoIterator<Item = Self>) -> Self {
+    pub fn merge(all: impl IntoIterator<Item = Self>) -> Self {
         let mut sum = Self::default();
         for one in all {
             sum.add(one);
@@ -74,7 +83,7 @@ impl Outcomes {
     }
 
     /// The figures, when all of it took `measured` and `used` of the machine.
-    pub(crate) fn figures(self, measured: Duration, used: Used) -> Result<Figures, String> {
+    pub fn figures(self, measured: Duration, used: Used) -> Result<Figures, String> {
         let operations = self.latencies.len() as u64;
         let mut histogram = Histogram::<u64>::new_with_bounds(1, u64::from(u32::MAX), 3)
             .map_err(|error| error.to_string())?;
@@ -103,14 +112,16 @@ impl Outcomes {
 
 /// How much the leader's log has written.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(crate) struct LogCount {
-    pub(crate) writes: u64,
-    pub(crate) entries: u64,
+pub struct LogCount {
+    /// Writes to the log.
+    pub writes: u64,
+    /// Entries in them.
+    pub entries: u64,
 }
 
 impl LogCount {
     /// What was written since `before`, in entries for each write.
-    pub(crate) fn entries_per_write_since(self, before: Self) -> f64 {
+    pub fn entries_per_write_since(self, before: Self) -> f64 {
         let writes = self.writes.saturating_sub(before.writes).max(1);
         self.entries.saturating_sub(before.entries) as f64 / writes as f64
     }
@@ -118,13 +129,15 @@ impl LogCount {
 
 /// What was used while it was measured.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Used {
-    pub(crate) cpu: Duration,
-    pub(crate) allocations: u64,
+pub struct Used {
+    /// Processor time.
+    pub cpu: Duration,
+    /// Allocations of this process.
+    pub allocations: u64,
 }
 
 /// The median of each figure over all repeats.
-pub(crate) fn median(repeats: &[Figures]) -> Option<Figures> {
+pub fn median(repeats: &[Figures]) -> Option<Figures> {
     let first = repeats.first()?;
     let of = |pick: fn(&Figures) -> f64| {
         let mut values: Vec<f64> = repeats.iter().map(pick).collect();

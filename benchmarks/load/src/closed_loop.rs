@@ -3,22 +3,30 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use crate::args::Window;
+use crate::allocations;
 use crate::figures::{Figures, Outcomes, Span, Used};
 use crate::usage::Meter;
-use crate::{allocations, row::Row};
 
 /// How long a client waits after a failure, so that a cluster that refuses is not beaten.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(5);
 
+/// How long a load runs unmeasured and measured.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub struct Window {
+    /// Runs before anything counts.
+    pub warm_up: Duration,
+    /// What counts.
+    pub measured: Duration,
+}
+
 /// One caller.
-pub(crate) trait Client: Send + 'static {
+pub trait Client: Send + 'static {
     /// One operation, or why it failed.
     fn operate(&mut self) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// Measures `clients` that all work at once.
-pub(crate) async fn closed_loop<C: Client>(
+pub async fn closed_loop<C: Client>(
     clients: Vec<C>,
     window: Window,
     meter: &Meter,
@@ -37,7 +45,7 @@ pub(crate) async fn closed_loop<C: Client>(
 }
 
 /// The measured time of a load that begins now.
-pub(crate) fn span(window: Window) -> Span {
+pub fn span(window: Window) -> Span {
     let begins = Instant::now() + window.warm_up;
     Span {
         begins,
@@ -46,7 +54,7 @@ pub(crate) fn span(window: Window) -> Span {
 }
 
 /// Waits until the measured time is over; says what was used within it.
-pub(crate) async fn use_within(span: Span, meter: &Meter) -> Used {
+pub async fn use_within(span: Span, meter: &Meter) -> Used {
     tokio::time::sleep_until(span.begins.into()).await;
     let (cpu, counted) = (meter.cpu(), allocations::count());
     tokio::time::sleep_until(span.ends.into()).await;
@@ -75,8 +83,7 @@ async fn work<C: Client>(mut client: C, span: Span) -> Outcomes {
 }
 
 /// Says on standard error what is being measured.
-pub(crate) fn announce(row: &Row, figures: &Figures) {
-    let name = row.name();
+pub fn announce(name: &str, figures: &Figures) {
     eprintln!(
         "{name:44} {:>12.0}/s  p50 {:>9.1} us",
         figures.per_second, figures.p50_us

@@ -9,18 +9,18 @@ const USER_TIME_FIELD: usize = 11;
 
 /// The processes whose time is counted: this one and its nodes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Meter {
+pub struct Meter {
     children: Vec<u32>,
 }
 
 impl Meter {
     /// Counts `children` too.
-    pub(crate) fn with_children(children: Vec<u32>) -> Self {
+    pub fn with_children(children: Vec<u32>) -> Self {
         Self { children }
     }
 
     /// The processor time used so far.
-    pub(crate) fn cpu(&self) -> Duration {
+    pub fn cpu(&self) -> Duration {
         let own = cpu_of("self");
         self.children
             .iter()

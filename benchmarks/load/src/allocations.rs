@@ -36,12 +36,12 @@ mod counting {
 
 /// Allocations so far; 0 when they are not counted.
 #[cfg(feature = "count-allocations")]
-pub(crate) fn count() -> u64 {
+pub fn count() -> u64 {
     counting::ALLOCATIONS.load(std::sync::atomic::Ordering::Relaxed)
 }
 
 /// Allocations so far; 0 when they are not counted.
 #[cfg(not(feature = "count-allocations"))]
-pub(crate) fn count() -> u64 {
+pub fn count() -> u64 {
     0
 }
