@@ -7,7 +7,9 @@
 mod bounds;
 pub mod conformance;
 pub(crate) mod durable;
+pub mod files;
 pub mod heed;
+mod lock;
 mod memory;
 
 use std::future::Future;

@@ -7,7 +7,6 @@ mod check;
 mod create;
 mod env;
 mod inspect;
-mod lock;
 mod reader_table;
 mod records;
 mod shared;
@@ -25,7 +24,8 @@ use raft::eraftpb::Entry;
 pub use self::inspect::{ReadOnlyStore, Usage};
 
 use self::env::Access;
-use self::lock::DirLock;
+use super::lock::DirLock;
+
 use self::records::{FORMAT_VERSION, Log, Owner, Record};
 use self::shared::Shared;
 use super::bounds::Bounds;

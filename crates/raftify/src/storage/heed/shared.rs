@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use super::super::StorageError;
+use super::super::lock::DirLock;
 use super::env::{self, Access, Opened, from_heed};
-use super::lock::DirLock;
 use super::view::View;
 
 /// The open environment. Its map is replaced by a larger one under the write side of a lock that

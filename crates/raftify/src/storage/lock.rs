@@ -3,14 +3,14 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-use super::super::StorageError;
+use super::StorageError;
 
 const FILE_NAME: &str = "LOCK";
 
 /// The ownership of a directory; it ends when this is dropped or the process ends, however it
 /// ends. Readers do not take it.
 #[derive(Debug)]
-pub(super) struct DirLock {
+pub struct DirLock {
     _file: File,
 }
 
