@@ -7,7 +7,7 @@ use crate::quorum::VoteResult;
 use crate::{DropReason, Error, INVALID_ID, Result, Storage};
 
 impl<S: Storage> Raft<S> {
-    pub(super) fn step_candidate(&mut self, kind: MessageType, m: Message) -> Result<()> {
+    pub(super) fn step_candidate(&mut self, kind: MessageType, m: &mut Message) -> Result<()> {
         match kind {
             MessageType::MsgPropose | MessageType::MsgReadIndex => {
                 log_line!(
@@ -25,10 +25,10 @@ impl<S: Storage> Raft<S> {
                 self.step_follower(kind, m)
             }
             MessageType::MsgRequestPreVoteResponse if self.state == StateRole::PreCandidate => {
-                self.count_vote(kind, &m)
+                self.count_vote(kind, m)
             }
             MessageType::MsgRequestVoteResponse if self.state == StateRole::Candidate => {
-                self.count_vote(kind, &m)
+                self.count_vote(kind, m)
             }
             MessageType::MsgTimeoutNow => {
                 log_line!(

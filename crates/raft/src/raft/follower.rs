@@ -8,7 +8,7 @@ use crate::{DropReason, Error, INVALID_ID, ReadOnlyOption, Result, Storage};
 
 impl<S: Storage> Raft<S> {
     #[inline]
-    pub(super) fn step_follower(&mut self, kind: MessageType, mut m: Message) -> Result<()> {
+    pub(super) fn step_follower(&mut self, kind: MessageType, m: &mut Message) -> Result<()> {
         match kind {
             MessageType::MsgPropose => self.forward_proposal(m),
             MessageType::MsgReadIndex => self.forward(kind, m),
@@ -77,7 +77,7 @@ impl<S: Storage> Raft<S> {
         self.leader_id = leader;
     }
 
-    fn forward_proposal(&mut self, m: Message) -> Result<()> {
+    fn forward_proposal(&mut self, m: &mut Message) -> Result<()> {
         if self.leader_id != INVALID_ID && self.config.disable_proposal_forwarding {
             log_line!(
                 self,
@@ -95,7 +95,7 @@ impl<S: Storage> Raft<S> {
     }
 
     /// Sends a message on to the leader, in the name of the node that it came from.
-    fn forward(&mut self, kind: MessageType, mut m: Message) -> Result<()> {
+    fn forward(&mut self, kind: MessageType, m: &mut Message) -> Result<()> {
         if self.leader_id == INVALID_ID {
             log_line!(
                 self,
@@ -107,7 +107,7 @@ impl<S: Storage> Raft<S> {
             return Err(Error::ProposalDropped(DropReason::NoLeader));
         }
         m.to = self.leader_id;
-        self.send(kind, m)
+        self.send(kind, std::mem::take(m))
     }
 
     fn forget_leader(&mut self) {
@@ -131,26 +131,25 @@ impl<S: Storage> Raft<S> {
         }
     }
 
-    fn take_read_state(&mut self, m: Message) {
-        let count = m.entries.len();
-        let mut entries = m.entries.into_iter();
-        match (entries.next(), entries.next()) {
-            (Some(entry), None) => self.read_states.push(ReadState {
+    fn take_read_state(&mut self, m: &mut Message) {
+        match m.entries.as_mut_slice() {
+            [entry] => self.read_states.push(ReadState {
                 index: m.index,
-                request_ctx: entry.data,
+                request_ctx: std::mem::take(&mut entry.data),
             }),
-            (None | Some(_), _) => log_line!(
+            entries @ ([] | [_, _, ..]) => log_line!(
                 self,
                 Error,
-                "{:x} invalid format of MsgReadIndexResp from {:x}, entries count: {count}",
+                "{:x} invalid format of MsgReadIndexResp from {:x}, entries count: {}",
                 self.id,
-                m.from
+                m.from,
+                entries.len()
             ),
         }
     }
 
     /// Takes in entries, or tells the leader where the logs may agree.
-    pub(super) fn handle_append_entries(&mut self, m: Message) -> Result<()> {
+    pub(super) fn handle_append_entries(&mut self, m: &mut Message) -> Result<()> {
         if self.pending_request_snapshot != 0 {
             return self.send_request_snapshot();
         }
@@ -161,7 +160,7 @@ impl<S: Storage> Raft<S> {
             term: m.term,
             prev_index: m.index,
             prev_term: m.log_term,
-            entries: m.entries,
+            entries: std::mem::take(&mut m.entries),
         };
         let Some(appended) = self.log.maybe_append(slice, m.commit)? else {
             return self.reject_append(m.from, m.index, m.log_term);
@@ -210,13 +209,13 @@ impl<S: Storage> Raft<S> {
         self.send(MessageType::MsgAppendResponse, answer)
     }
 
-    fn handle_heartbeat(&mut self, m: Message) -> Result<()> {
+    fn handle_heartbeat(&mut self, m: &mut Message) -> Result<()> {
         self.log.commit_to(m.commit)?;
         if self.pending_request_snapshot != 0 {
             self.send_request_snapshot()?;
         }
         let mut answer = message(m.from, MessageType::MsgHeartbeatResponse);
-        answer.context = m.context;
+        answer.context = std::mem::take(&mut m.context);
         self.send(MessageType::MsgHeartbeatResponse, answer)
     }
 }

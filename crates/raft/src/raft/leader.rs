@@ -78,7 +78,7 @@ impl<S: Storage> Raft<S> {
     }
 
     #[inline]
-    pub(super) fn step_leader(&mut self, kind: MessageType, m: Message) -> Result<()> {
+    pub(super) fn step_leader(&mut self, kind: MessageType, m: &mut Message) -> Result<()> {
         match kind {
             MessageType::MsgBeat => self.bcast_heartbeat(),
             MessageType::MsgCheckQuorum => self.check_quorum(),
@@ -122,13 +122,13 @@ impl<S: Storage> Raft<S> {
         }
     }
 
-    fn step_leader_about_member(&mut self, kind: MessageType, m: Message) -> Result<()> {
+    fn step_leader_about_member(&mut self, kind: MessageType, m: &Message) -> Result<()> {
         match kind {
-            MessageType::MsgAppendResponse => self.handle_append_response(&m),
-            MessageType::MsgHeartbeatResponse => self.handle_heartbeat_response(&m),
-            MessageType::MsgSnapStatus => self.handle_snapshot_status(&m),
-            MessageType::MsgUnreachable => self.handle_unreachable(&m),
-            MessageType::MsgTransferLeader => self.handle_transfer_leader(&m),
+            MessageType::MsgAppendResponse => self.handle_append_response(m),
+            MessageType::MsgHeartbeatResponse => self.handle_heartbeat_response(m),
+            MessageType::MsgSnapStatus => self.handle_snapshot_status(m),
+            MessageType::MsgUnreachable => self.handle_unreachable(m),
+            MessageType::MsgTransferLeader => self.handle_transfer_leader(m),
             other => Err(Error::fatal(format!(
                 "{other:?} from {} is no message about a member",
                 m.from

@@ -37,8 +37,9 @@ pub(crate) enum UnfitConfChange {
 }
 
 impl<S: Storage> Raft<S> {
-    pub(super) fn handle_proposal(&mut self, m: Message) -> Result<()> {
-        self.propose(m.entries, UnfitConfChange::BecomesEmpty)
+    pub(super) fn handle_proposal(&mut self, m: &mut Message) -> Result<()> {
+        let entries = std::mem::take(&mut m.entries);
+        self.propose(entries, UnfitConfChange::BecomesEmpty)
             .map(|_| ())
     }
 

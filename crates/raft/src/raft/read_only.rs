@@ -38,15 +38,13 @@ pub(super) struct ReadRequest {
 
 impl ReadRequest {
     /// The request inside a MsgReadIndex, or `None` when the message carries none.
-    pub(super) fn from_message(message: Message) -> Option<Self> {
-        let from = message.from;
-        let mut entries = message.entries.into_iter();
-        match (entries.next(), entries.next()) {
-            (Some(entry), None) => Some(Self {
-                from,
-                context: entry.data,
+    pub(super) fn from_message(message: &mut Message) -> Option<Self> {
+        match message.entries.as_mut_slice() {
+            [entry] => Some(Self {
+                from: message.from,
+                context: std::mem::take(&mut entry.data),
             }),
-            (None | Some(_), _) => None,
+            [] | [_, _, ..] => None,
         }
     }
 }

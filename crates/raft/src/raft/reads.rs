@@ -16,7 +16,7 @@ impl<S: Storage> Raft<S> {
     ///
     /// [`Error::ProposalDropped`] when too many reads wait, [`Error::MalformedMessage`] for a request
     /// that names no read.
-    pub(super) fn handle_read_index(&mut self, m: Message) -> Result<()> {
+    pub(super) fn handle_read_index(&mut self, m: &mut Message) -> Result<()> {
         let from = m.from;
         let request = ReadRequest::from_message(m).ok_or_else(|| {
             Error::MalformedMessage(format!("MsgReadIndex from {from} without one context"))

@@ -20,18 +20,25 @@ impl<S: Storage> Raft<S> {
     ///
     /// What became of a proposal or a read that was not accepted; [`Error::StepUnknownMsg`] for a
     /// message of a newer version; errors of the storage; [`Error::Fatal`].
-    pub(crate) fn step(&mut self, message: Message) -> Result<()> {
+    pub(crate) fn step(&mut self, mut message: Message) -> Result<()> {
         let kind = MessageType::try_from(message.msg_type)
             .map_err(|_| Error::StepUnknownMsg(message.msg_type))?;
-        if self.settle_term(kind, &message)? == TermVerdict::Done {
+        self.handle(kind, &mut message)
+    }
+
+    /// As [`Raft::step`], for a message whose type is known. What the node keeps is taken out of the
+    /// message, which is otherwise left where it lies: it is large, and moving it down every call
+    /// would cost more than handling it.
+    pub(crate) fn handle(&mut self, kind: MessageType, message: &mut Message) -> Result<()> {
+        if self.settle_term(kind, message)? == TermVerdict::Done {
             return Ok(());
         }
         match kind {
             MessageType::MsgHup => self.hup(self.first_campaign()),
             MessageType::MsgStorageAppendResp => self.on_storage_appended(message),
-            MessageType::MsgStorageApplyResp => self.on_storage_applied(&message),
+            MessageType::MsgStorageApplyResp => self.on_storage_applied(message),
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
-                self.handle_vote_request(kind, &message)
+                self.handle_vote_request(kind, message)
             }
             MessageType::MsgBeat
             | MessageType::MsgPropose
@@ -236,12 +243,13 @@ impl<S: Storage> Raft<S> {
     }
 
     /// The log writer is done with a MsgStorageAppend of this term.
-    fn on_storage_appended(&mut self, m: Message) -> Result<()> {
+    fn on_storage_appended(&mut self, m: &Message) -> Result<()> {
         if m.index != 0 {
             self.log.stable_to(m.index, m.log_term);
         }
         m.snapshot
-            .map_or(Ok(()), |snapshot| self.applied_snapshot(&snapshot))
+            .as_ref()
+            .map_or(Ok(()), |snapshot| self.applied_snapshot(snapshot))
     }
 
     /// The state machine is done with a MsgStorageApply.

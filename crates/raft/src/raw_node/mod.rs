@@ -138,12 +138,12 @@ impl<S: Storage> RawNode<S> {
         result
     }
 
-    // A message is large, and each call that is not inlined moves it once more.
-    #[inline(always)]
-    fn step_to_raft(&mut self, message: Message) -> Result<()> {
-        self.require_alive()?;
-        let result = self.raft.step(message);
-        self.remember_failure(result)
+    fn request(&mut self, kind: MessageType, from: u64) -> Result<()> {
+        self.step_own_request(kind, request(kind, from))
+    }
+
+    fn step_own_request(&mut self, kind: MessageType, mut message: Message) -> Result<()> {
+        self.run(|node| node.raft.handle(kind, &mut message))
     }
 
     /// Moves the node's clock by one tick. Returns whether that gave it something to do, so that
@@ -163,7 +163,7 @@ impl<S: Storage> RawNode<S> {
     ///
     /// Only what stops the node.
     pub fn campaign(&mut self) -> Result<()> {
-        self.step_to_raft(request(MessageType::MsgHup, INVALID_ID))
+        self.request(MessageType::MsgHup, INVALID_ID)
     }
 
     /// Takes in a message of another node, or the response of a storage thread.
@@ -176,7 +176,7 @@ impl<S: Storage> RawNode<S> {
     /// [`Error::StepLocalMsg`], [`Error::StepPeerNotFound`], [`Error::StepUnknownMsg`] and
     /// [`Error::MalformedMessage`] for messages that have no effect; [`Error::ProposalDropped`] for
     /// forwarded proposals and reads; else what stops the node.
-    pub fn step(&mut self, message: Message) -> Result<()> {
+    pub fn step(&mut self, mut message: Message) -> Result<()> {
         let kind = MessageType::try_from(message.msg_type)
             .map_err(|_| Error::StepUnknownMsg(message.msg_type))?;
         let from_own_thread = is_local_target(message.from);
@@ -194,7 +194,7 @@ impl<S: Storage> RawNode<S> {
                 message.from
             )));
         }
-        self.step_to_raft(message)
+        self.run(|node| node.raft.handle(kind, &mut message))
     }
 
     /// Proposes an entry. A follower forwards it to the leader.
@@ -214,7 +214,7 @@ impl<S: Storage> RawNode<S> {
     fn propose_by_message(&mut self, entry: Entry) -> Result<()> {
         let mut proposal = request(MessageType::MsgPropose, self.raft.id);
         proposal.entries = vec![entry];
-        self.step_to_raft(proposal)
+        self.step_own_request(MessageType::MsgPropose, proposal)
     }
 
     /// On a leader, proposes entries, all or none, and tells where in the log they are. This is one
@@ -282,7 +282,7 @@ impl<S: Storage> RawNode<S> {
             data: rctx.into(),
             ..Entry::default()
         }];
-        self.step_to_raft(read)
+        self.step_own_request(MessageType::MsgReadIndex, read)
     }
 
     /// Begins to hand over leadership to a voter; a follower passes the request on. The outcome shows
@@ -292,7 +292,7 @@ impl<S: Storage> RawNode<S> {
     ///
     /// Only what stops the node.
     pub fn transfer_leader(&mut self, transferee: u64) -> Result<()> {
-        self.step_to_raft(request(MessageType::MsgTransferLeader, transferee))
+        self.request(MessageType::MsgTransferLeader, transferee)
     }
 
     /// Makes a follower forget its leader, so that it may vote at once; for an application that knows
@@ -302,7 +302,7 @@ impl<S: Storage> RawNode<S> {
     ///
     /// Only what stops the node.
     pub fn forget_leader(&mut self) -> Result<()> {
-        self.step_to_raft(request(MessageType::MsgForgetLeader, INVALID_ID))
+        self.request(MessageType::MsgForgetLeader, INVALID_ID)
     }
 
     /// Makes a leader a follower in its own term, for example because its disk hangs. Proposals that
@@ -321,7 +321,7 @@ impl<S: Storage> RawNode<S> {
     ///
     /// Only what stops the node.
     pub fn report_unreachable(&mut self, id: u64) -> Result<()> {
-        self.step_to_raft(request(MessageType::MsgUnreachable, id))
+        self.request(MessageType::MsgUnreachable, id)
     }
 
     /// Tells a leader what became of a snapshot. Without the report of a failure the follower gets
@@ -333,7 +333,7 @@ impl<S: Storage> RawNode<S> {
     pub fn report_snapshot(&mut self, id: u64, status: SnapshotStatus) -> Result<()> {
         let mut report = request(MessageType::MsgSnapStatus, id);
         report.reject = status == SnapshotStatus::Failure;
-        self.step_to_raft(report)
+        self.step_own_request(MessageType::MsgSnapStatus, report)
     }
 
     /// Asks the leader for a snapshot, because this node's state machine is damaged. The node takes
