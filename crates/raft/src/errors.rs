@@ -52,6 +52,9 @@ pub enum Error {
 
 impl Error {
     /// A broken invariant, described with the values that disagree.
+    // Never on the usual way: whatever leads here is kept apart from the code that is.
+    #[cold]
+    #[inline(never)]
     pub fn fatal(what: impl Into<String>) -> Self {
         Self::Fatal(what.into())
     }

@@ -53,6 +53,7 @@ impl HardState {
 impl Entry {
     /// A clone. Most entries have no context; for them it does without the indirect call that
     /// cloning `Bytes` takes.
+    #[inline]
     pub(crate) fn share(&self) -> Self {
         let context = if self.context.is_empty() {
             Bytes::new()
@@ -70,6 +71,7 @@ impl Entry {
 
     /// The bytes that the application and the layer above it put into the entry. The empty entry
     /// with which a term begins, and the change that leaves a joint configuration, weigh nothing.
+    #[inline]
     pub fn payload_bytes(&self) -> u64 {
         (self.data.len() + self.context.len()) as u64
     }

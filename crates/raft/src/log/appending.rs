@@ -78,8 +78,9 @@ impl<S: Storage> RaftLog<S> {
                 )));
             }
             let mut entries = slice.entries;
-            entries.retain(|entry| entry.index >= first_new);
-            self.append(entries)?;
+            let known = entries.partition_point(|entry| entry.index < first_new);
+            entries.drain(..known);
+            self.append(&mut entries)?;
         }
         self.commit_to(committed.min(last_new_index))?;
         Ok(Some(Appended {
@@ -88,13 +89,13 @@ impl<S: Storage> RaftLog<S> {
         }))
     }
 
-    /// Puts entries at the end, after cutting off what is there from their first index on. Returns
-    /// the last index.
+    /// Moves entries out of a list to the end, after cutting off what is there from their first index
+    /// on. Returns the last index.
     ///
     /// # Errors
     ///
     /// [`Error::Fatal`] when they would replace a committed entry or leave a hole.
-    pub(crate) fn append(&mut self, entries: Vec<Entry>) -> Result<u64> {
+    pub(crate) fn append(&mut self, entries: &mut Vec<Entry>) -> Result<u64> {
         let Some(first) = entries.first() else {
             return Ok(self.last_index());
         };

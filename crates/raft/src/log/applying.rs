@@ -8,12 +8,16 @@ use crate::eraftpb::Entry;
 use crate::errors::{Error, Result};
 
 impl<S: Storage> RaftLog<S> {
-    /// The committed entries that the state machine has not been given, bounded by what is still
-    /// free of the bound on outstanding bytes. Entries that are committed but not in this node's own
-    /// storage are only given with `allow_unstable`.
-    pub(crate) fn next_committed_entries(&self, allow_unstable: bool) -> Result<Vec<Entry>> {
+    /// Reads the committed entries that the state machine has not been given into an empty list,
+    /// bounded by what is still free of the bound on outstanding bytes. Entries that are committed
+    /// but not in this node's own storage are only given with `allow_unstable`.
+    pub(crate) fn read_next_committed_entries(
+        &self,
+        allow_unstable: bool,
+        list: &mut Vec<Entry>,
+    ) -> Result<()> {
         if !self.has_next_committed_entries(allow_unstable) {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let free_bytes = self.max_applying_bytes.saturating_sub(self.applying_bytes);
         if free_bytes == 0 {
@@ -23,13 +27,17 @@ impl<S: Storage> RaftLog<S> {
             )));
         }
         let high = self.max_appliable_index(allow_unstable) + 1;
-        self.slice(
-            self.applying + 1,
-            high,
-            free_bytes,
-            GetEntriesContext::Apply,
-        )
-        .map_err(|error| self.cannot_apply(high, error))
+        let low = self.applying + 1;
+        self.read(low, high, free_bytes, GetEntriesContext::Apply, list)
+            .map_err(|error| self.cannot_apply(high, error))
+    }
+
+    /// As [`RaftLog::read_next_committed_entries`], into a list of its own.
+    #[cfg(test)]
+    pub(crate) fn next_committed_entries(&self, allow_unstable: bool) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.read_next_committed_entries(allow_unstable, &mut entries)?;
+        Ok(entries)
     }
 
     /// Committed entries that cannot be read leave the state machine behind for ever.
@@ -43,7 +51,7 @@ impl<S: Storage> RaftLog<S> {
         ))
     }
 
-    /// Whether [`RaftLog::next_committed_entries`] has any, without reading them. While a snapshot
+    /// Whether [`RaftLog::read_next_committed_entries`] finds any, without reading them. While a snapshot
     /// is being installed there is none: the state machine takes one or the other.
     pub(crate) fn has_next_committed_entries(&self, allow_unstable: bool) -> bool {
         !self.applying_paused

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use super::size::first_fitting;
+use super::size::push_first_fitting;
 use super::{GetEntriesContext, RaftState, Storage};
 use crate::INVALID_ID;
 use crate::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
@@ -68,6 +68,15 @@ impl MemStorage {
     /// [`Error::Fatal`] when the entries do not follow the log or one another.
     pub fn append<'a>(&self, entries: impl Into<Cow<'a, [Entry]>>) -> Result<()> {
         self.write().append(entries.into())
+    }
+
+    /// As [`append`](Self::append), and moves the entries out of a list, which keeps its memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn append_all(&self, entries: &mut Vec<Entry>) -> Result<()> {
+        self.write().append_all(entries)
     }
 
     /// Replaces the whole log by a snapshot. At the start of a cluster, the snapshot may hold nothing
@@ -157,18 +166,46 @@ impl Core {
             .ok_or(StorageError::Unavailable)
     }
 
-    fn entries(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, StorageError> {
+    fn read_entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_bytes: u64,
+        list: &mut Vec<Entry>,
+    ) -> Result<(), StorageError> {
         let range = self.position(low)?..self.position(high)?;
         let entries = self.entries.get(range).ok_or(StorageError::Unavailable)?;
-        Ok(first_fitting(entries, max_bytes))
+        push_first_fitting(list, entries, max_bytes);
+        Ok(())
+    }
+
+    /// How many of the entries a snapshot covers, so that they need not be kept.
+    fn covered(&self, entries: &[Entry]) -> usize {
+        let is_covered = |entry: &&Entry| entry.index <= self.compacted_index;
+        entries.iter().take_while(is_covered).count()
     }
 
     fn append(&mut self, entries: Cow<'_, [Entry]>) -> Result<()> {
-        let covered = entries
-            .iter()
-            .take_while(|entry| entry.index <= self.compacted_index)
-            .count();
-        let news = entries.get(covered..).unwrap_or_default();
+        match entries {
+            Cow::Borrowed(entries) => {
+                let news = entries.get(self.covered(entries)..).unwrap_or_default();
+                self.make_room(news)?;
+                self.entries.extend_from_slice(news);
+            }
+            Cow::Owned(mut entries) => self.append_all(&mut entries)?,
+        }
+        Ok(())
+    }
+
+    fn append_all(&mut self, entries: &mut Vec<Entry>) -> Result<()> {
+        entries.drain(..self.covered(entries));
+        self.make_room(entries)?;
+        self.entries.append(entries);
+        Ok(())
+    }
+
+    /// Cuts off what is there from the first of these entries on, after which they follow the log.
+    fn make_room(&mut self, news: &[Entry]) -> Result<()> {
         let Some(first) = news.first() else {
             return Ok(());
         };
@@ -189,10 +226,6 @@ impl Core {
             )));
         }
         self.entries.truncate(position);
-        match entries {
-            Cow::Borrowed(_) => self.entries.extend_from_slice(news),
-            Cow::Owned(entries) => self.entries.extend(entries.into_iter().skip(covered)),
-        }
         Ok(())
     }
 
@@ -261,7 +294,20 @@ impl Storage for MemStorage {
         max_bytes: u64,
         _context: GetEntriesContext,
     ) -> Result<Vec<Entry>, StorageError> {
-        self.read().entries(low, high, max_bytes)
+        let mut list = Vec::new();
+        self.read().read_entries(low, high, max_bytes, &mut list)?;
+        Ok(list)
+    }
+
+    fn read_entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_bytes: u64,
+        _context: GetEntriesContext,
+        list: &mut Vec<Entry>,
+    ) -> Result<(), StorageError> {
+        self.read().read_entries(low, high, max_bytes, list)
     }
 
     fn term(&self, index: u64) -> Result<u64, StorageError> {

@@ -15,6 +15,6 @@ mod unstable;
 pub(crate) use log_slice::LogSlice;
 pub use mem_storage::MemStorage;
 pub(crate) use raft_log::RaftLog;
-pub(crate) use size::{encoded_bytes, payload_bytes, share_all};
+pub(crate) use size::{encoded_and_payload_bytes, encoded_bytes, payload_bytes, push_shared};
 pub use storage::{GetEntriesContext, RaftState, Storage};
 pub(crate) use unstable::Unstable;

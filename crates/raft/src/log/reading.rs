@@ -1,6 +1,6 @@
 //! Reads entries that may lie in the storage, in the unstable tail, or across both.
 
-use super::size::{append_fitting, encoded_bytes, first_fitting};
+use super::size::{encoded_bytes, push_first_fitting, push_fitting};
 use super::{GetEntriesContext, RaftLog, Storage};
 use crate::eraftpb::Entry;
 use crate::errors::{Error, Result, StorageError};
@@ -33,24 +33,37 @@ impl<S: Storage> RaftLog<S> {
         max_bytes: u64,
         context: GetEntriesContext,
     ) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.read(low, high, max_bytes, context, &mut entries)?;
+        Ok(entries)
+    }
+
+    /// As [`RaftLog::slice`], into an empty list, which need not give its memory away.
+    pub(crate) fn read(
+        &self,
+        low: u64,
+        high: u64,
+        max_bytes: u64,
+        context: GetEntriesContext,
+        list: &mut Vec<Entry>,
+    ) -> Result<()> {
         self.check_bounds(low, high)?;
         if low == high {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let offset = self.unstable.offset;
         if low >= offset {
-            let tail = self.unstable.slice(low, high)?;
-            return Ok(first_fitting(tail, max_bytes));
+            push_first_fitting(list, self.unstable.slice(low, high)?, max_bytes);
+            return Ok(());
         }
         let stored_high = high.min(offset);
-        let mut entries = self.stored(low, stored_high, max_bytes, context)?;
-        let cut_short = (entries.len() as u64) < stored_high - low;
+        self.read_stored(low, stored_high, max_bytes, context, list)?;
+        let cut_short = (list.len() as u64) < stored_high - low;
         if high > offset && !cut_short {
-            let free_bytes = max_bytes.saturating_sub(encoded_bytes(&entries));
-            let tail = self.unstable.slice(offset, high)?;
-            append_fitting(&mut entries, tail, free_bytes);
+            let free_bytes = max_bytes.saturating_sub(encoded_bytes(list));
+            push_fitting(list, self.unstable.slice(offset, high)?, free_bytes);
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Visits the entries `[low, high)` in pages of about `page_bytes`, until `visit` returns `false`.
@@ -77,18 +90,16 @@ impl<S: Storage> RaftLog<S> {
         Ok(())
     }
 
-    fn stored(
+    fn read_stored(
         &self,
         low: u64,
         high: u64,
         max_bytes: u64,
         context: GetEntriesContext,
-    ) -> Result<Vec<Entry>> {
-        match self.store.entries(low, high, max_bytes, context) {
-            Ok(entries) => {
-                check_stored(low, high, &entries)?;
-                Ok(entries)
-            }
+        list: &mut Vec<Entry>,
+    ) -> Result<()> {
+        match self.store.read_entries(low, high, max_bytes, context, list) {
+            Ok(()) => check_stored(low, high, list),
             Err(StorageError::Unavailable) => Err(Error::fatal(format!(
                 "entries[{low}:{high}) is unavailable from storage"
             ))),

@@ -32,33 +32,49 @@ pub(crate) fn payload_bytes(entries: &[Entry]) -> u64 {
     entries.iter().map(Entry::payload_bytes).sum()
 }
 
-/// The first entries that weigh at most `bytes_max` together, and at least one: an entry larger than
-/// the bound would otherwise never move.
-pub(crate) fn first_fitting(entries: &[Entry], bytes_max: u64) -> Vec<Entry> {
-    let mut fitting = Vec::new();
-    if let Some((first, rest)) = entries.split_first() {
-        let free_bytes = bytes_max.saturating_sub(entry_bytes(first));
-        let count = fitting_count(rest, free_bytes);
-        fitting.reserve_exact(1 + count);
-        fitting.push(first.share());
-        fitting.extend(rest.iter().take(count).map(Entry::share));
+/// What [`encoded_bytes`] and [`payload_bytes`] say, in one walk.
+pub(crate) fn encoded_and_payload_bytes(entries: &[Entry]) -> (u64, u64) {
+    entries.iter().fold((0, 0), |(encoded, payload), entry| {
+        (
+            encoded + entry_bytes(entry),
+            payload + entry.payload_bytes(),
+        )
+    })
+}
+
+/// Appends clones of the first of `entries` that weigh at most `bytes_max` together, and of at least
+/// one: an entry larger than the bound would otherwise never move.
+pub(crate) fn push_first_fitting(list: &mut Vec<Entry>, entries: &[Entry], bytes_max: u64) {
+    let Some((first, rest)) = entries.split_first() else {
+        return;
+    };
+    let count = match rest {
+        [] => 0,
+        rest => fitting_count(rest, bytes_max.saturating_sub(entry_bytes(first))),
+    };
+    push_shared(list, entries.get(..=count).unwrap_or(entries));
+}
+
+/// Appends clones of the first of `entries` that weigh at most `free_bytes` together.
+pub(crate) fn push_fitting(list: &mut Vec<Entry>, entries: &[Entry], free_bytes: u64) {
+    let count = fitting_count(entries, free_bytes);
+    push_shared(list, entries.get(..count).unwrap_or(entries));
+}
+
+/// Appends clones of the entries. A list without memory gets no more of it than they need: it may
+/// live as long as they do.
+pub(crate) fn push_shared(list: &mut Vec<Entry>, entries: &[Entry]) {
+    if list.capacity() == 0 {
+        list.reserve_exact(entries.len());
     }
-    fitting
-}
-
-/// Appends the first of `more` that weigh at most `free_bytes` together.
-pub(crate) fn append_fitting(entries: &mut Vec<Entry>, more: &[Entry], free_bytes: u64) {
-    let count = fitting_count(more, free_bytes);
-    entries.extend(more.iter().take(count).map(Entry::share));
-}
-
-/// All entries, cloned.
-pub(crate) fn share_all(entries: &[Entry]) -> Vec<Entry> {
-    entries.iter().map(Entry::share).collect()
+    list.extend(entries.iter().map(Entry::share));
 }
 
 /// How many entries from the first on weigh at most `free_bytes` together.
 fn fitting_count(entries: &[Entry], mut free_bytes: u64) -> usize {
+    if weigh_at_most(entries) <= free_bytes {
+        return entries.len();
+    }
     entries
         .iter()
         .take_while(|entry| match free_bytes.checked_sub(entry_bytes(entry)) {
@@ -71,6 +87,16 @@ fn fitting_count(entries: &[Entry], mut free_bytes: u64) -> usize {
         .count()
 }
 
+/// A weight that the entries do not exceed. Most bounds are far away, and this is much cheaper than
+/// [`encoded_bytes`].
+fn weigh_at_most(entries: &[Entry]) -> u64 {
+    /// Five keys, the type, and four numbers of up to ten bytes.
+    const WITHOUT_PAYLOAD_MAX: u64 = 46;
+    entries.iter().fold(0, |bytes: u64, entry| {
+        bytes.saturating_add(entry.payload_bytes() + WITHOUT_PAYLOAD_MAX)
+    })
+}
+
 fn varint_bytes(value: u64) -> u64 {
     // A byte holds seven bits. For 1 to 64 bits, 9/64 rounds as 1/7 does and needs no division.
     let highest_bit = u64::from((value | 1).ilog2());
@@ -80,6 +106,7 @@ fn varint_bytes(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eraftpb::EntryType;
 
     fn entries(lengths: &[usize]) -> Vec<Entry> {
         let entry = |(index, length): (u64, &usize)| Entry {
@@ -112,24 +139,47 @@ mod tests {
         }
     }
 
+    fn first_fitting_count(entries: &[Entry], bytes_max: u64) -> usize {
+        let mut list = Vec::new();
+        push_first_fitting(&mut list, entries, bytes_max);
+        list.len()
+    }
+
     #[test]
     fn the_first_entry_fits_whatever_it_weighs() {
         let entries = entries(&[100, 1, 1]);
-        assert_eq!(first_fitting(&entries, 0).len(), 1);
+        assert_eq!(first_fitting_count(&entries, 0), 1);
         let two = entry_bytes(&entries[0]) + entry_bytes(&entries[1]);
-        assert_eq!(first_fitting(&entries, two - 1).len(), 1);
-        assert_eq!(first_fitting(&entries, two).len(), 2);
-        assert_eq!(first_fitting(&entries, u64::MAX).len(), 3);
-        assert!(first_fitting(&[], u64::MAX).is_empty());
+        assert_eq!(first_fitting_count(&entries, two - 1), 1);
+        assert_eq!(first_fitting_count(&entries, two), 2);
+        assert_eq!(first_fitting_count(&entries, u64::MAX), 3);
+        assert_eq!(first_fitting_count(&[], u64::MAX), 0);
     }
 
     #[test]
     fn entries_after_others_only_fit_into_what_is_free() {
         let mut all = entries(&[1]);
         let more = entries(&[2, 2]);
-        append_fitting(&mut all, &more, 0);
+        push_fitting(&mut all, &more, 0);
         assert_eq!(all.len(), 1);
-        append_fitting(&mut all, &more, entry_bytes(&more[0]));
+        push_fitting(&mut all, &more, entry_bytes(&more[0]));
         assert_eq!(all.len(), 2);
+    }
+
+    #[test]
+    fn no_entry_weighs_more_than_the_cheap_bound_on_it() {
+        let entry = Entry {
+            entry_type: EntryType::EntryConfChangeV2.into(),
+            term: u64::MAX,
+            index: u64::MAX,
+            data: vec![0; 1 << 20].into(),
+            context: vec![0; 1 << 20].into(),
+        };
+        let heavy = [entry.clone(), entry];
+        assert!(encoded_bytes(&heavy) <= weigh_at_most(&heavy));
+        for bytes_max in encoded_bytes(&heavy) - 1..=weigh_at_most(&heavy) {
+            let fits = bytes_max >= encoded_bytes(&heavy);
+            assert_eq!(fitting_count(&heavy, bytes_max) == 2, fits, "{bytes_max}");
+        }
     }
 }

@@ -74,6 +74,25 @@ pub trait Storage {
         context: GetEntriesContext,
     ) -> Result<Vec<Entry>, StorageError>;
 
+    /// As [`entries`](Self::entries), at the end of a list of the core, which is empty now and is used
+    /// again and again. For a storage that has the entries in memory; the default asks for a list of
+    /// the storage's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`entries`](Self::entries). What is in the list then does not matter.
+    fn read_entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_bytes: u64,
+        context: GetEntriesContext,
+        list: &mut Vec<Entry>,
+    ) -> Result<(), StorageError> {
+        *list = self.entries(low, high, max_bytes, context)?;
+        Ok(())
+    }
+
     /// The term of the entry at `index`, which may be as low as `first_index - 1`.
     ///
     /// # Errors

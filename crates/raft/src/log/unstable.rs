@@ -143,13 +143,13 @@ impl Unstable {
         self.snapshot = Some(snapshot);
     }
 
-    /// Appends entries, after cutting off whatever is here from their first index on. What was cut
-    /// off and replaced has to be written again.
+    /// Moves entries out of a list to the end, after cutting off whatever is here from their first
+    /// index on. What was cut off and replaced has to be written again.
     ///
     /// # Errors
     ///
     /// [`Error::Fatal`] when the first entry would leave a hole.
-    pub(crate) fn truncate_and_append(&mut self, entries: Vec<Entry>) -> Result<()> {
+    pub(crate) fn truncate_and_append(&mut self, entries: &mut Vec<Entry>) -> Result<()> {
         let Some(from) = entries.first().map(|entry| entry.index) else {
             return Ok(());
         };
@@ -160,7 +160,8 @@ impl Unstable {
             )));
         }
         if from <= self.offset {
-            self.entries = entries;
+            self.entries.clear();
+            self.take_in(entries);
             self.offset = from;
             self.offset_in_progress = from;
             return Ok(());
@@ -168,9 +169,18 @@ impl Unstable {
         if let Some(kept) = self.position(from) {
             self.entries.truncate(kept);
         }
-        self.entries.extend(entries);
+        self.take_in(entries);
         self.offset_in_progress = self.offset_in_progress.min(from);
         Ok(())
+    }
+
+    /// Moves entries to the end. A list that has more room than this one becomes this one.
+    fn take_in(&mut self, entries: &mut Vec<Entry>) {
+        if self.entries.is_empty() && entries.len() > self.entries.capacity() {
+            std::mem::swap(&mut self.entries, entries);
+        } else {
+            self.entries.append(entries);
+        }
     }
 
     /// The entries `[low, high)`, all of which must be here.

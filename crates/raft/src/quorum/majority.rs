@@ -67,7 +67,17 @@ impl MajorityConfig {
     /// The highest index that a majority of the voters has acknowledged (Raft §5.3); `u64::MAX`
     /// without voters. A voter of which nothing is known counts as 0.
     pub fn committed_index(&self, acked: &impl AckedIndexer) -> u64 {
-        self.with_sorted(acked, quorum_index)
+        let acked = |id| acked.acked_index(id).unwrap_or(0);
+        match self.voters.as_slice() {
+            [] => u64::MAX,
+            // The usual case, for which no sort is needed: the index in the middle.
+            [first, second, third] => {
+                let (first, second, third) = (acked(*first), acked(*second), acked(*third));
+                let (low, high) = (first.min(second), first.max(second));
+                low.max(high.min(third))
+            }
+            _ => self.with_sorted(acked, |sorted| quorum_index(sorted, |index| *index)),
+        }
     }
 
     /// The highest index that a majority has acknowledged and that has reached at least two commit
@@ -81,8 +91,9 @@ impl MajorityConfig {
         if self.is_empty() {
             return (u64::MAX, true);
         }
-        self.with_sorted(acked, |sorted| {
-            let by_quorum = quorum_index(sorted);
+        let look_up = |id| (acked.acked_index(id).unwrap_or(0), acked.commit_group(id));
+        self.with_sorted(look_up, |sorted: &[Acked]| {
+            let by_quorum = quorum_index(sorted, |(index, _)| *index);
             if let Some(spread) = two_group_index(sorted) {
                 return (by_quorum.min(spread), true);
             }
@@ -142,10 +153,14 @@ impl MajorityConfig {
         picture
     }
 
-    /// Calls `decide` with what is known of the voters, in ascending order of the indexes.
-    fn with_sorted<T>(&self, acked: &impl AckedIndexer, decide: impl FnOnce(&[Acked]) -> T) -> T {
-        let look_up = |id| (acked.acked_index(id).unwrap_or(0), acked.commit_group(id));
-        let mut on_stack = [(0, 0); STACK_VOTERS_MAX];
+    /// Calls `decide` with what is known of the voters, in ascending order.
+    #[inline]
+    fn with_sorted<K: Copy + Default + Ord, T>(
+        &self,
+        look_up: impl Fn(u64) -> K,
+        decide: impl FnOnce(&[K]) -> T,
+    ) -> T {
+        let mut on_stack = [K::default(); STACK_VOTERS_MAX];
         if let Some(known) = on_stack.get_mut(..self.len()) {
             for (slot, id) in known.iter_mut().zip(self.iter()) {
                 *slot = look_up(id);
@@ -153,16 +168,16 @@ impl MajorityConfig {
             known.sort_unstable();
             return decide(known);
         }
-        let mut known: Vec<Acked> = self.iter().map(look_up).collect();
+        let mut known: Vec<K> = self.iter().map(look_up).collect();
         known.sort_unstable();
         decide(&known)
     }
 }
 
 /// The index that a majority has reached, of ascending indexes.
-fn quorum_index(sorted: &[Acked]) -> u64 {
+fn quorum_index<K>(sorted: &[K], index: impl Fn(&K) -> u64) -> u64 {
     let position = sorted.len().wrapping_sub(majority(sorted.len()));
-    sorted.get(position).map_or(u64::MAX, |(index, _)| *index)
+    sorted.get(position).map_or(u64::MAX, index)
 }
 
 /// The highest index that voters of two different groups have reached, of ascending indexes.

@@ -180,9 +180,9 @@ impl<S: Storage> Raft<S> {
     }
 
     pub(super) fn acknowledge(&mut self, to: u64, index: u64) -> Result<()> {
-        let mut answer = message(to, MessageType::MsgAppendResponse);
-        answer.index = index;
-        self.send(MessageType::MsgAppendResponse, answer)
+        self.send_own(MessageType::MsgAppendResponse, to, |answer| {
+            answer.index = index;
+        })
     }
 
     /// Rejects entries after `prev_index`, with a guess at where the logs agree.

@@ -51,7 +51,7 @@ impl<S: Storage> Raft<S> {
         self.pending_conf_index = self.log.last_index();
         // The first entry of the term commits everything before it (Raft paper, section 5.4.2). It
         // weighs nothing, so the quota cannot refuse it.
-        if self.append_entries(vec![Entry::default()])?.is_none() {
+        if self.append_entries(&mut vec![Entry::default()])?.is_none() {
             return Err(Error::fatal(format!(
                 "the first entry of term {} was refused at {} uncommitted bytes",
                 self.term, self.uncommitted_bytes

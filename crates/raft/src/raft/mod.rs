@@ -151,8 +151,6 @@ pub(crate) struct Raft<S> {
     read_only: ReadOnly,
     /// Followers whose next entries are being fetched from storage off the loop.
     fetching: IdSet,
-    /// The ids that a visit of all peers goes through; kept to spare an allocation for each visit.
-    visit_ids: Vec<u64>,
 }
 
 /// Prints what decides the next answer of a node, and leaves out what does not change between two
@@ -222,7 +220,6 @@ impl<S: Storage> Raft<S> {
             vote_pause_ticks: 0,
             read_only: ReadOnly::default(),
             fetching: IdSet::new(),
-            visit_ids: Vec::new(),
             config,
         };
         let last_index = raft.log.last_index();
@@ -358,15 +355,18 @@ impl<S: Storage> Raft<S> {
 
     /// Calls `visit` for every member but this node, in the order of the ids.
     fn for_each_peer(&mut self, mut visit: impl FnMut(&mut Self, u64) -> Result<()>) -> Result<()> {
-        let mut ids = std::mem::take(&mut self.visit_ids);
-        ids.clear();
-        ids.extend(self.tracker.progress.ids().filter(|id| *id != self.id));
-        let visited = ids.iter().try_for_each(|id| visit(self, *id));
-        self.visit_ids = ids;
-        visited
+        let mut position = 0;
+        while let Some(id) = self.tracker.progress.id_at(position) {
+            if id != self.id {
+                visit(self, id)?;
+            }
+            position += 1;
+        }
+        Ok(())
     }
 
     /// The progress of a member that the caller has just found to be one.
+    #[inline]
     fn progress_mut(&mut self, id: u64) -> Result<&mut Progress> {
         let node = self.id;
         self.tracker.progress.get_mut(id).ok_or_else(|| {

@@ -31,9 +31,17 @@ impl Outbox {
         self.immediate.is_empty() && self.after_append.is_empty()
     }
 
+    /// Takes the messages that may leave at once.
     pub(crate) fn take_immediate(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        self.swap_immediate(&mut messages);
+        messages
+    }
+
+    /// As [`Outbox::take_immediate`], into an empty list, whose memory the next messages get.
+    pub(crate) fn swap_immediate(&mut self, messages: &mut Vec<Message>) {
         self.append_tails.clear();
-        std::mem::take(&mut self.immediate)
+        std::mem::swap(&mut self.immediate, messages);
     }
 
     pub(crate) fn take_after_append(&mut self) -> Vec<Message> {
@@ -67,17 +75,46 @@ impl<S: Storage> Raft<S> {
             TermRule::Own => message.term = self.term,
             TermRule::Given | TermRule::Absent => {}
         }
-        if waits_for_disk(kind) || self.holds_vote_request(kind) {
-            self.outbox.after_append.push(message);
-        } else if message.to == self.id {
-            return Err(Error::fatal(format!(
-                "{kind:?} of node {} to itself",
-                self.id
-            )));
-        } else {
-            self.outbox.immediate.push(message);
+        self.list_for(kind, message.to)?.push(message);
+        Ok(())
+    }
+
+    /// As [`Raft::send`], for a message of the node's own term. It is made at its place in the
+    /// outbox, where `fill` sets what is particular to it: a message is large, and this is for those
+    /// of which there are several for each entry.
+    #[inline]
+    pub(super) fn send_own(
+        &mut self,
+        kind: MessageType,
+        to: u64,
+        fill: impl FnOnce(&mut Message),
+    ) -> Result<()> {
+        let (from, term) = (self.id, self.term);
+        let list = self.list_for(kind, to)?;
+        list.push(Message::default());
+        if let Some(message) = list.last_mut() {
+            message.msg_type = kind.into();
+            message.to = to;
+            message.from = from;
+            message.term = term;
+            fill(message);
         }
         Ok(())
+    }
+
+    /// The list in which a message waits until it may leave.
+    #[inline]
+    fn list_for(&mut self, kind: MessageType, to: u64) -> Result<&mut Vec<Message>> {
+        if waits_for_disk(kind) || self.holds_vote_request(kind) {
+            Ok(&mut self.outbox.after_append)
+        } else if to == self.id {
+            Err(Error::fatal(format!(
+                "{kind:?} of node {} to itself",
+                self.id
+            )))
+        } else {
+            Ok(&mut self.outbox.immediate)
+        }
     }
 }
 
@@ -126,11 +163,13 @@ impl<S: Storage> Raft<S> {
     /// A request for votes describes the candidate's term and log, which voters take for durable.
     /// A candidate that lost both in a crash would campaign in the same term again with a shorter
     /// log, and an answer to its first request, late on its way, would elect it for the longer one.
+    #[inline]
     fn holds_vote_request(&self, kind: MessageType) -> bool {
         kind == MessageType::MsgRequestVote && !self.config.early_vote_requests
     }
 }
 
+#[inline]
 fn waits_for_disk(kind: MessageType) -> bool {
     matches!(
         kind,

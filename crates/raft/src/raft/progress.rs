@@ -82,7 +82,7 @@ impl<S: Storage> Raft<S> {
         }
         let commit = self.log.committed;
         let can_bump_commit = self.progress_mut(m.from)?.can_bump_commit(commit);
-        self.share_commit(m.from, can_bump_commit)?;
+        self.share_commit(m.from, m.index, can_bump_commit)?;
         if m.from != self.id {
             // The window may have room for several messages now.
             while self.maybe_send_append(m.from, false)? {}
@@ -105,9 +105,10 @@ impl<S: Storage> Raft<S> {
         Ok(())
     }
 
-    /// Commits what can be committed and tells it; or tells `from` what it may not know.
-    fn share_commit(&mut self, from: u64, can_bump_commit: bool) -> Result<()> {
-        if self.maybe_commit()? {
+    /// Commits what can be committed after an acknowledgement up to `index` and tells it; or tells
+    /// `from` what it may not know. Only what lies behind the commit index can move it.
+    fn share_commit(&mut self, from: u64, index: u64, can_bump_commit: bool) -> Result<()> {
+        if index > self.log.committed && self.maybe_commit()? {
             self.release_postponed_reads()?;
             if self.should_bcast_commit() {
                 self.bcast_append()?;
@@ -134,7 +135,7 @@ impl<S: Storage> Raft<S> {
             return Ok(());
         }
         if progress.note_snapshot_request(m.request_snapshot) {
-            self.share_commit(m.from, false)?;
+            self.share_commit(m.from, m.request_snapshot, false)?;
         }
         self.send_append(m.from)
     }

@@ -38,12 +38,11 @@ pub(crate) enum UnfitConfChange {
 
 impl<S: Storage> Raft<S> {
     pub(super) fn handle_proposal(&mut self, m: &mut Message) -> Result<()> {
-        let entries = std::mem::take(&mut m.entries);
-        self.propose(entries, UnfitConfChange::BecomesEmpty)
+        self.propose(&mut m.entries, UnfitConfChange::BecomesEmpty)
             .map(|_| ())
     }
 
-    /// Appends the entries to the leader's log, all or none, and sends them to the followers.
+    /// Moves the entries into the leader's log, all or none, and sends them to the followers.
     ///
     /// # Errors
     ///
@@ -51,7 +50,7 @@ impl<S: Storage> Raft<S> {
     /// the log is as before.
     pub(crate) fn propose(
         &mut self,
-        mut entries: Vec<Entry>,
+        entries: &mut Vec<Entry>,
         unfit: UnfitConfChange,
     ) -> Result<Proposed> {
         if entries.is_empty() {
@@ -76,7 +75,7 @@ impl<S: Storage> Raft<S> {
             }));
         }
         let pending_before = self.pending_conf_index;
-        let accepted = match self.screen_conf_changes(&mut entries, unfit) {
+        let accepted = match self.screen_conf_changes(entries, unfit) {
             Ok(()) => self.append_entries(entries).and_then(|appended| {
                 appended.ok_or(Error::ProposalDropped(DropReason::UncommittedQuota))
             }),
@@ -90,10 +89,10 @@ impl<S: Storage> Raft<S> {
         Ok(accepted)
     }
 
-    /// Appends entries at the end of the log, with indexes and the leader's term. `None` when the
+    /// Moves entries to the end of the log, with indexes and the leader's term. `None` when the
     /// quota for uncommitted payload does not allow them.
-    pub(super) fn append_entries(&mut self, mut entries: Vec<Entry>) -> Result<Option<Proposed>> {
-        let payload = payload_bytes(&entries);
+    pub(super) fn append_entries(&mut self, entries: &mut Vec<Entry>) -> Result<Option<Proposed>> {
+        let payload = payload_bytes(entries);
         if !self.increase_uncommitted(payload) {
             log_line!(
                 self,

@@ -96,12 +96,13 @@ impl<S: Storage> Raft<S> {
         prev_term: u64,
         entries: Vec<Entry>,
     ) -> Result<()> {
-        let mut append = message(to, MessageType::MsgAppend);
-        append.index = prev_index;
-        append.log_term = prev_term;
-        append.entries = entries;
-        append.commit = self.log.committed;
-        self.send(MessageType::MsgAppend, append)
+        let commit = self.log.committed;
+        self.send_own(MessageType::MsgAppend, to, |append| {
+            append.index = prev_index;
+            append.log_term = prev_term;
+            append.entries = entries;
+            append.commit = commit;
+        })
     }
 
     /// Adds the entries to an append message to `to` that still waits, if they continue it and the

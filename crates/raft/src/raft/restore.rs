@@ -8,7 +8,11 @@ use crate::{Error, INVALID_ID, Result, Storage};
 
 impl<S: Storage> Raft<S> {
     pub(super) fn handle_snapshot(&mut self, m: &mut Message) -> Result<()> {
-        let snapshot = m.snapshot.take().map(|snapshot| *snapshot).unwrap_or_default();
+        let snapshot = m
+            .snapshot
+            .take()
+            .map(|snapshot| *snapshot)
+            .unwrap_or_default();
         let (index, term) = (snapshot.index(), snapshot.term());
         let restored = self.restore(snapshot)?;
         log_line!(

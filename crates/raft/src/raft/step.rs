@@ -2,7 +2,7 @@
 
 use super::vote::campaign_is_forced;
 use super::{Raft, StateRole, log_line, message};
-use crate::eraftpb::{Message, MessageType};
+use crate::eraftpb::{Message, MessageType, Snapshot};
 use crate::log::{encoded_bytes, payload_bytes};
 use crate::{Error, INVALID_ID, Result, Storage};
 
@@ -35,7 +35,9 @@ impl<S: Storage> Raft<S> {
         }
         match kind {
             MessageType::MsgHup => self.hup(self.first_campaign()),
-            MessageType::MsgStorageAppendResp => self.on_storage_appended(message),
+            MessageType::MsgStorageAppendResp => {
+                self.on_stored(message.index, message.log_term, message.snapshot.as_deref())
+            }
             MessageType::MsgStorageApplyResp => self.on_storage_applied(message),
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
                 self.handle_vote_request(kind, message)
@@ -242,14 +244,18 @@ impl<S: Storage> Raft<S> {
         }
     }
 
-    /// The log writer is done with a MsgStorageAppend of this term.
-    fn on_storage_appended(&mut self, m: &Message) -> Result<()> {
-        if m.index != 0 {
-            self.log.stable_to(m.index, m.log_term);
+    /// The log up to `index` (0: none of it) and the snapshot are durable, which is known in the term
+    /// in which they were handed out.
+    pub(crate) fn on_stored(
+        &mut self,
+        index: u64,
+        log_term: u64,
+        snapshot: Option<&Snapshot>,
+    ) -> Result<()> {
+        if index != 0 {
+            self.log.stable_to(index, log_term);
         }
-        m.snapshot
-            .as_ref()
-            .map_or(Ok(()), |snapshot| self.applied_snapshot(snapshot))
+        snapshot.map_or(Ok(()), |snapshot| self.applied_snapshot(snapshot))
     }
 
     /// The state machine is done with a MsgStorageApply.

@@ -1,7 +1,9 @@
 //! Synchronous mode: the application says that a Ready is done, and the node steps the answers that
 //! its storage threads would have sent.
 
-use super::storage_messages::{AppendWork, push_stored_notice};
+use super::ready::Parts;
+use super::spare::empty;
+use super::storage_messages::StoredNotice;
 use super::{LightReady, RawNode, Ready};
 use crate::eraftpb::Message;
 use crate::{Error, Result, Storage};
@@ -15,24 +17,34 @@ pub(super) struct ApplyBatch {
 }
 
 impl<S: Storage> RawNode<S> {
-    /// Splits what waits for the disk: answers to other nodes are returned, what the node tells
-    /// itself is kept until the Ready is advanced.
-    pub(super) fn keep_own_responses(&mut self, append: &AppendWork) -> Result<Vec<Message>> {
+    /// Splits what waits for the disk: answers to other nodes go into the Ready, what the node tells
+    /// itself is kept until it is advanced.
+    pub(super) fn split_answers(&mut self, parts: &mut Parts) -> Result<()> {
         let own = self.raft.id;
-        let mut for_others = Vec::new();
-        let has_work = !(append.is_empty() && self.raft.outbox.after_append.is_empty());
-        for response in self.raft.outbox.after_append.drain(..) {
-            if response.to == own {
-                self.steps_on_advance.push(response);
-            } else {
-                for_others.push(response);
+        let waiting = &mut self.raft.outbox.after_append;
+        let has_work = !waiting.is_empty()
+            || !parts.entries.is_empty()
+            || parts.hs.is_some()
+            || parts.snapshot.is_some();
+        match waiting.iter().filter(|answer| answer.to == own).count() {
+            0 => std::mem::swap(waiting, &mut parts.persisted_messages),
+            all if all == waiting.len() && self.steps_on_advance.is_empty() => {
+                std::mem::swap(waiting, &mut self.steps_on_advance);
+            }
+            _ => {
+                for answer in waiting.drain(..) {
+                    if answer.to == own {
+                        self.steps_on_advance.push(answer);
+                    } else {
+                        parts.persisted_messages.push(answer);
+                    }
+                }
             }
         }
         if has_work {
-            let snapshot = append.snapshot.as_deref();
-            push_stored_notice(&self.raft, snapshot, &mut self.steps_on_advance)?;
+            self.stored_on_advance = StoredNotice::new(&self.raft, parts.snapshot.as_deref())?;
         }
-        Ok(for_others)
+        Ok(())
     }
 
     /// Tells that a Ready is done: everything in it is durable, and its committed entries are
@@ -45,7 +57,7 @@ impl<S: Storage> RawNode<S> {
     /// else what stops the node.
     pub fn advance(&mut self, rd: Ready) -> Result<LightReady> {
         self.run(|node| {
-            node.finish(&rd)?;
+            node.finish(rd)?;
             node.acknowledge_applied(u64::MAX)?;
             node.take_light_ready()
         })
@@ -59,7 +71,7 @@ impl<S: Storage> RawNode<S> {
     ///
     /// As [`advance`](Self::advance).
     pub fn advance_append(&mut self, rd: Ready) -> Result<()> {
-        self.run(|node| node.finish(&rd))
+        self.run(|node| node.finish(rd))
     }
 
     /// Tells that all committed entries that were handed out are applied.
@@ -93,30 +105,45 @@ impl<S: Storage> RawNode<S> {
         Ok(())
     }
 
-    fn finish(&mut self, rd: &Ready) -> Result<()> {
+    fn finish(&mut self, rd: Ready) -> Result<()> {
         self.forbid_in_async_mode("advance")?;
-        if self.outstanding != Some(rd.number) {
+        if self.outstanding != Some(rd.parts.number) {
             return Err(Error::fatal(format!(
                 "Ready {} was advanced while {:?} is outstanding",
-                rd.number, self.outstanding
+                rd.parts.number, self.outstanding
             )));
         }
         self.outstanding = None;
+        self.spare.keep(rd.parts);
         let mut steps = std::mem::take(&mut self.steps_on_advance);
         let stepped = steps
-            .drain(..)
+            .iter_mut()
             .try_for_each(|message| self.step_own(message));
         // Stepping never asks for another step on advance, so the list is free to be used again.
+        let held = steps.len();
+        empty(&mut steps, held);
         self.steps_on_advance = steps;
-        stepped
+        stepped?;
+        match self.stored_on_advance.take() {
+            Some(notice) => self.step_notice(notice),
+            None => Ok(()),
+        }
     }
 
     /// A message of the node to itself may come to nothing, as one from the network may.
-    fn step_own(&mut self, message: Message) -> Result<()> {
-        match self.raft.step(message) {
-            Err(error) if error.is_fatal() => Err(error),
-            Ok(()) | Err(_) => Ok(()),
+    fn step_own(&mut self, message: &mut Message) -> Result<()> {
+        let kind = message.msg_type();
+        tolerate_own(self.raft.handle(kind, message))
+    }
+
+    /// A notice of the current term has nothing that a message would add.
+    fn step_notice(&mut self, notice: StoredNotice) -> Result<()> {
+        if notice.term == self.raft.term {
+            let snapshot = notice.snapshot.as_deref();
+            let stored = self.raft.on_stored(notice.index, notice.log_term, snapshot);
+            return tolerate_own(stored);
         }
+        self.step_own(&mut notice.into_message(self.raft.id))
     }
 
     /// Batches count when they are whole; the index moves also within one.
@@ -140,18 +167,26 @@ impl<S: Storage> RawNode<S> {
     }
 
     fn take_light_ready(&mut self) -> Result<LightReady> {
-        let committed_entries = self
-            .raft
-            .log
-            .next_committed_entries(self.apply_unstable_entries)?;
-        self.accept_committed(&committed_entries)?;
+        let mut committed_entries = Vec::new();
+        self.take_committed(&mut committed_entries)?;
         let commit = self.raft.log.committed;
         let commit_index = (commit > self.prev_hs.commit).then_some(commit);
         self.prev_hs.commit = commit;
         Ok(LightReady {
             commit_index,
             committed_entries,
-            messages: self.raft.outbox.take_immediate(),
+            messages: if self.raft.outbox.immediate.is_empty() {
+                Vec::new()
+            } else {
+                self.raft.outbox.take_immediate()
+            },
         })
+    }
+}
+
+fn tolerate_own(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.is_fatal() => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 mod accessors;
 mod advance;
 mod ready;
+mod spare;
 mod storage_messages;
 mod take_ready;
 #[cfg(test)]
@@ -17,6 +18,8 @@ use bytes::Bytes;
 pub use self::ready::{LightReady, Ready};
 
 use self::advance::ApplyBatch;
+use self::spare::Spare;
+use self::storage_messages::StoredNotice;
 use crate::confchange::{ConfChangeI, encode};
 use crate::eraftpb::{ConfState, Entry, HardState, Message, MessageType};
 use crate::logger::{Logger, default_logger};
@@ -60,6 +63,12 @@ pub struct RawNode<S> {
     prev_hs: HardState,
     /// In synchronous mode, what the node tells itself once the outstanding Ready is durable.
     steps_on_advance: Vec<Message>,
+    /// In synchronous mode, what its log writer would tell the node then.
+    stored_on_advance: Option<StoredNotice>,
+    /// The list in which a single proposal reaches the log; empty in between.
+    proposal: Vec<Entry>,
+    /// The Ready that was advanced last, for the next one.
+    spare: Spare,
     /// In synchronous mode, committed entries that were handed out and not acknowledged.
     unapplied: VecDeque<ApplyBatch>,
     /// Why the node has stopped.
@@ -75,6 +84,7 @@ impl<S> fmt::Debug for RawNode<S> {
             .field("prev_ss", &self.prev_ss)
             .field("prev_hs", &self.prev_hs)
             .field("steps_on_advance", &self.steps_on_advance)
+            .field("stored_on_advance", &self.stored_on_advance)
             .field("unapplied", &self.unapplied)
             .field("failure", &self.failure)
             .finish_non_exhaustive()
@@ -98,6 +108,9 @@ impl<S: Storage> RawNode<S> {
             prev_ss: raft.soft_state(),
             prev_hs: raft.hard_state(),
             steps_on_advance: Vec::new(),
+            stored_on_advance: None,
+            proposal: Vec::new(),
+            spare: Spare::default(),
             unapplied: VecDeque::new(),
             failure: None,
             raft,
@@ -116,28 +129,24 @@ impl<S: Storage> RawNode<S> {
     /// Runs one operation, and remembers when it shows that the node must stop.
     #[inline]
     fn run<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.require_alive()?;
-        let result = operation(self);
-        self.remember_failure(result)
-    }
-
-    fn require_alive(&self) -> Result<()> {
-        match &self.failure {
-            Some(failure) => Err(Error::fatal(format!("the node has stopped: {failure}"))),
-            None => Ok(()),
+        if let Some(failure) = &self.failure {
+            return Err(Error::fatal(format!("the node has stopped: {failure}")));
         }
-    }
-
-    #[inline]
-    fn remember_failure<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(error) = &result
-            && error.is_fatal()
-        {
-            self.failure = Some(error.to_string());
+        let result = operation(self);
+        if let Err(error) = &result {
+            self.note_failure(error);
         }
         result
     }
 
+    #[cold]
+    fn note_failure(&mut self, error: &Error) {
+        if error.is_fatal() {
+            self.failure = Some(error.to_string());
+        }
+    }
+
+    /// As [`step`](Self::step), for a request of the application to its own node.
     fn request(&mut self, kind: MessageType, from: u64) -> Result<()> {
         self.step_own_request(kind, request(kind, from))
     }
@@ -183,8 +192,8 @@ impl<S: Storage> RawNode<S> {
         if is_local_msg(kind) && !from_own_thread {
             return Err(Error::StepLocalMsg);
         }
-        let from_member = self.raft.tracker.progress.contains(message.from);
-        if is_response_msg(kind) && !from_own_thread && !from_member {
+        let from_member = |id| self.raft.tracker.progress.contains(id);
+        if is_response_msg(kind) && !from_own_thread && !from_member(message.from) {
             return Err(Error::StepPeerNotFound);
         }
         // Without a term it would be taken for one of the node's own term, whichever that is.
@@ -208,13 +217,27 @@ impl<S: Storage> RawNode<S> {
             context: context.into(),
             ..Entry::default()
         };
-        self.propose_by_message(entry)
+        self.propose_entry(entry)
     }
 
-    fn propose_by_message(&mut self, entry: Entry) -> Result<()> {
+    fn propose_entry(&mut self, entry: Entry) -> Result<()> {
+        if self.is_leader() {
+            return self.propose_to_itself(entry);
+        }
         let mut proposal = request(MessageType::MsgPropose, self.raft.id);
         proposal.entries = vec![entry];
         self.step_own_request(MessageType::MsgPropose, proposal)
+    }
+
+    /// On a leader, the way of a message made short: the term of a proposal is nobody's affair.
+    fn propose_to_itself(&mut self, entry: Entry) -> Result<()> {
+        self.run(|node| {
+            let list = &mut node.proposal;
+            list.push(entry);
+            let proposed = node.raft.propose(list, UnfitConfChange::BecomesEmpty);
+            list.clear();
+            proposed.map(|_| ())
+        })
     }
 
     /// On a leader, proposes entries, all or none, and tells where in the log they are. This is one
@@ -224,10 +247,11 @@ impl<S: Storage> RawNode<S> {
     ///
     /// [`Error::ProposalDropped`], also on any other node than the leader;
     /// [`Error::ConfChange`] when a configuration change among them does not fit.
-    pub fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<Proposed> {
+    pub fn propose_entries(&mut self, mut entries: Vec<Entry>) -> Result<Proposed> {
         self.run(|node| {
             node.raft.require_leader()?;
-            node.raft.propose(entries, UnfitConfChange::RefusesProposal)
+            node.raft
+                .propose(&mut entries, UnfitConfChange::RefusesProposal)
         })
     }
 
@@ -246,7 +270,7 @@ impl<S: Storage> RawNode<S> {
         change: impl ConfChangeI,
     ) -> Result<()> {
         let (entry_type, data) = encode(&change);
-        self.propose_by_message(Entry {
+        self.propose_entry(Entry {
             entry_type: entry_type.into(),
             data,
             context: context.into(),

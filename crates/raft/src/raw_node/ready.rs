@@ -41,77 +41,53 @@ static NO_SNAPSHOT: Snapshot = Snapshot {
 /// are delivered all the same.
 #[derive(Debug, Default)]
 pub struct Ready {
+    /// Boxed, so that it is handed out and taken back without being moved.
+    pub(super) parts: Box<Parts>,
+}
+
+/// What a Ready holds.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
     pub(super) number: u64,
     pub(super) ss: Option<SoftState>,
     pub(super) hs: Option<HardState>,
     pub(super) read_states: Vec<ReadState>,
     pub(super) messages: Vec<Message>,
     pub(super) persisted_messages: Vec<Message>,
-    pub(super) work: Work,
     pub(super) must_sync: bool,
+    /// In synchronous mode: entries to store, a snapshot to install, entries to apply.
+    pub(super) entries: Vec<Entry>,
+    pub(super) snapshot: Option<Box<Snapshot>>,
+    pub(super) committed: Vec<Entry>,
+    /// In asynchronous mode, the same as messages for the storage threads.
+    pub(super) append: Option<Box<Message>>,
+    pub(super) apply: Option<Box<Message>>,
+    /// How much the lists held when they were handed out.
+    pub(super) sizes: Sizes,
 }
 
-/// What is to be stored and applied, in the form of the mode.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// For the caller: entries to store, a snapshot to install, entries to apply.
-    Caller {
-        entries: Vec<Entry>,
-        snapshot: Option<Box<Snapshot>>,
-        committed: Vec<Entry>,
-    },
-    /// For the storage threads; boxed, so that a Ready stays small enough to be moved about.
-    Threads {
-        append: Option<Box<Message>>,
-        apply: Option<Box<Message>>,
-    },
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sizes {
+    pub(super) messages: usize,
+    pub(super) persisted_messages: usize,
+    pub(super) entries: usize,
+    pub(super) committed: usize,
 }
 
-impl Default for Work {
-    fn default() -> Self {
-        Self::Caller {
-            entries: Vec::new(),
-            snapshot: None,
-            committed: Vec::new(),
-        }
-    }
-}
-
-impl Work {
-    fn entries(&self) -> &[Entry] {
-        match self {
-            Self::Caller { entries, .. } => entries,
-            Self::Threads { append, .. } => append.as_ref().map_or(&[], |work| &work.entries),
-        }
+impl Parts {
+    pub(super) fn note_sizes(&mut self) {
+        self.sizes = Sizes {
+            messages: self.messages.len(),
+            persisted_messages: self.persisted_messages.len(),
+            entries: self.entries.len(),
+            committed: self.committed.len(),
+        };
     }
 
-    fn entries_mut(&mut self) -> Option<&mut Vec<Entry>> {
-        match self {
-            Self::Caller { entries, .. } => Some(entries),
-            Self::Threads { append, .. } => append.as_mut().map(|work| &mut work.entries),
-        }
-    }
-
-    fn snapshot(&self) -> Option<&Snapshot> {
-        match self {
-            Self::Caller { snapshot, .. } => snapshot.as_deref(),
-            Self::Threads { append, .. } => {
-                append.as_ref().and_then(|work| work.snapshot.as_deref())
-            }
-        }
-    }
-
-    fn committed(&self) -> &[Entry] {
-        match self {
-            Self::Caller { committed, .. } => committed,
-            Self::Threads { apply, .. } => apply.as_ref().map_or(&[], |work| &work.entries),
-        }
-    }
-
-    fn committed_mut(&mut self) -> Option<&mut Vec<Entry>> {
-        match self {
-            Self::Caller { committed, .. } => Some(committed),
-            Self::Threads { apply, .. } => apply.as_mut().map(|work| &mut work.entries),
+    fn entries_mut(&mut self) -> &mut Vec<Entry> {
+        match &mut self.append {
+            Some(append) => &mut append.entries,
+            None => &mut self.entries,
         }
     }
 }
@@ -119,122 +95,136 @@ impl Work {
 impl Ready {
     /// The number of this Ready; they are counted from 1.
     pub fn number(&self) -> u64 {
-        self.number
+        self.parts.number
     }
 
     /// Leader and role, if either has changed since the last Ready. Need not be stored.
     pub fn ss(&self) -> Option<&SoftState> {
-        self.ss.as_ref()
+        self.parts.ss.as_ref()
     }
 
     /// Term, vote and commit index, if any has changed since the last Ready. To be stored, in one
     /// atomic write, before [`persisted_messages`](Self::persisted_messages) leave.
     pub fn hs(&self) -> Option<&HardState> {
-        self.hs.as_ref()
+        self.parts.hs.as_ref()
     }
 
     /// Reads that were confirmed: each may be served once its index is applied.
     pub fn read_states(&self) -> &[ReadState] {
-        &self.read_states
+        &self.parts.read_states
     }
 
     /// Takes the reads that were confirmed.
     pub fn take_read_states(&mut self) -> Vec<ReadState> {
-        std::mem::take(&mut self.read_states)
+        std::mem::take(&mut self.parts.read_states)
     }
 
     /// The entries to store.
     pub fn entries(&self) -> &[Entry] {
-        self.work.entries()
+        match &self.parts.append {
+            Some(append) => &append.entries,
+            None => &self.parts.entries,
+        }
+    }
+
+    /// The entries to store, for a caller that moves them out and leaves the list: the node uses its
+    /// memory again once the Ready is advanced. Not for asynchronous mode, where they belong to the
+    /// append message.
+    pub fn entries_mut(&mut self) -> &mut Vec<Entry> {
+        self.parts.entries_mut()
     }
 
     /// Takes the entries to store. Not for asynchronous mode, where they belong to the append message.
     pub fn take_entries(&mut self) -> Vec<Entry> {
-        self.work
-            .entries_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
+        std::mem::take(self.parts.entries_mut())
     }
 
     /// The snapshot to install; an empty one when there is none. It must be durable before
     /// [`persisted_messages`](Self::persisted_messages) leave, whatever
     /// [`must_sync`](Self::must_sync) says of the log.
     pub fn snapshot(&self) -> &Snapshot {
-        self.work.snapshot().unwrap_or(&NO_SNAPSHOT)
+        let snapshot = match &self.parts.append {
+            Some(append) => append.snapshot.as_deref(),
+            None => self.parts.snapshot.as_deref(),
+        };
+        snapshot.unwrap_or(&NO_SNAPSHOT)
     }
 
     /// The entries to apply to the state machine: committed, consecutive, and given once.
     pub fn committed_entries(&self) -> &[Entry] {
-        self.work.committed()
+        match &self.parts.apply {
+            Some(apply) => &apply.entries,
+            None => &self.parts.committed,
+        }
     }
 
     /// Takes the entries to apply. Not for asynchronous mode, where they belong to the apply message.
     pub fn take_committed_entries(&mut self) -> Vec<Entry> {
-        self.work
-            .committed_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
+        match &mut self.parts.apply {
+            Some(apply) => std::mem::take(&mut apply.entries),
+            None => std::mem::take(&mut self.parts.committed),
+        }
     }
 
     /// Messages to other nodes that may leave at once.
     pub fn messages(&self) -> &[Message] {
-        &self.messages
+        &self.parts.messages
+    }
+
+    /// The messages that may leave at once, for a caller that moves them out and leaves the list: the
+    /// node uses its memory again once the Ready is advanced.
+    pub fn messages_mut(&mut self) -> &mut Vec<Message> {
+        &mut self.parts.messages
     }
 
     /// Takes the messages that may leave at once.
     pub fn take_messages(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.messages)
+        std::mem::take(&mut self.parts.messages)
     }
 
     /// Messages to other nodes that may leave only after this Ready's entries, hard state and
     /// snapshot are durable. Empty in asynchronous mode, where they are responses of the append
     /// message.
     pub fn persisted_messages(&self) -> &[Message] {
-        &self.persisted_messages
+        &self.parts.persisted_messages
+    }
+
+    /// The messages that must wait for the disk, for a caller that moves them out and leaves the list,
+    /// as with [`messages_mut`](Self::messages_mut).
+    pub fn persisted_messages_mut(&mut self) -> &mut Vec<Message> {
+        &mut self.parts.persisted_messages
     }
 
     /// Takes the messages that must wait for the disk.
     pub fn take_persisted_messages(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.persisted_messages)
+        std::mem::take(&mut self.parts.persisted_messages)
     }
 
     /// Whether entries and hard state must be durable before
     /// [`persisted_messages`](Self::persisted_messages) leave. A commit index alone need not be.
     pub fn must_sync(&self) -> bool {
-        self.must_sync
+        self.parts.must_sync
     }
 
     /// In asynchronous mode, the message for the log writer. Entries, snapshot and hard state are in
     /// it, the latter as `term`, `vote` and `commit`, all zero when it did not change.
     pub fn storage_append(&self) -> Option<&Message> {
-        match &self.work {
-            Work::Caller { .. } => None,
-            Work::Threads { append, .. } => append.as_deref(),
-        }
+        self.parts.append.as_deref()
     }
 
     /// In asynchronous mode, the message for the state machine.
     pub fn storage_apply(&self) -> Option<&Message> {
-        match &self.work {
-            Work::Caller { .. } => None,
-            Work::Threads { apply, .. } => apply.as_deref(),
-        }
+        self.parts.apply.as_deref()
     }
 
     /// Takes the message for the log writer. Its entries and its snapshot show here no longer.
     pub fn take_storage_append(&mut self) -> Option<Message> {
-        match &mut self.work {
-            Work::Caller { .. } => None,
-            Work::Threads { append, .. } => append.take().map(|work| *work),
-        }
+        self.parts.append.take().map(|work| *work)
     }
 
     /// Takes the message for the state machine. Its entries show here no longer.
     pub fn take_storage_apply(&mut self) -> Option<Message> {
-        match &mut self.work {
-            Work::Caller { .. } => None,
-            Work::Threads { apply, .. } => apply.take().map(|work| *work),
-        }
+        self.parts.apply.take().map(|work| *work)
     }
 }
 

@@ -28,7 +28,9 @@ impl AppendWork {
             return Ok(None);
         }
         let mut responses = raft.outbox.take_after_append();
-        push_stored_notice(raft, self.snapshot.as_deref(), &mut responses)?;
+        if let Some(notice) = StoredNotice::new(raft, self.snapshot.as_deref())? {
+            responses.push(notice.into_message(raft.id));
+        }
         let hard_state = self.hard_state.unwrap_or_default();
         Ok(Some(Message {
             msg_type: MessageType::MsgStorageAppend.into(),
@@ -53,31 +55,51 @@ impl AppendWork {
 /// then come from the first write and be taken for the third. Notices of earlier terms are
 /// therefore ignored; and since each change of the term writes a hard state, whose notice covers
 /// the tail again, no entry waits for ever.
-pub(super) fn push_stored_notice<S: Storage>(
-    raft: &Raft<S>,
-    snapshot: Option<&Snapshot>,
-    responses: &mut Vec<Message>,
-) -> Result<()> {
-    let has_tail = raft.log.has_next_or_in_progress_unstable_entries();
-    if !has_tail && snapshot.is_none() {
-        return Ok(());
+#[derive(Clone, Debug)]
+pub(super) struct StoredNotice {
+    pub(super) term: u64,
+    /// The last entry of the tail; 0 without one.
+    pub(super) index: u64,
+    pub(super) log_term: u64,
+    pub(super) snapshot: Option<Box<Snapshot>>,
+}
+
+impl StoredNotice {
+    /// The notice for what is handed out now, if that is anything but answers and a hard state.
+    pub(super) fn new<S: Storage>(
+        raft: &Raft<S>,
+        snapshot: Option<&Snapshot>,
+    ) -> Result<Option<Self>> {
+        let has_tail = raft.log.has_next_or_in_progress_unstable_entries();
+        if !has_tail && snapshot.is_none() {
+            return Ok(None);
+        }
+        let (index, log_term) = if has_tail {
+            raft.log.last_id()?
+        } else {
+            (0, 0)
+        };
+        Ok(Some(Self {
+            term: raft.term,
+            index,
+            log_term,
+            snapshot: snapshot.cloned().map(Box::new),
+        }))
     }
-    let (index, log_term) = if has_tail {
-        raft.log.last_id()?
-    } else {
-        (0, 0)
-    };
-    responses.push(Message {
-        msg_type: MessageType::MsgStorageAppendResp.into(),
-        to: raft.id,
-        from: LOCAL_APPEND_THREAD,
-        term: raft.term,
-        index,
-        log_term,
-        snapshot: snapshot.cloned().map(Box::new),
-        ..Message::default()
-    });
-    Ok(())
+
+    /// The message that brings the notice to the node `to`.
+    pub(super) fn into_message(self, to: u64) -> Message {
+        Message {
+            msg_type: MessageType::MsgStorageAppendResp.into(),
+            to,
+            from: LOCAL_APPEND_THREAD,
+            term: self.term,
+            index: self.index,
+            log_term: self.log_term,
+            snapshot: self.snapshot,
+            ..Message::default()
+        }
+    }
 }
 
 /// The message for the state machine, if there are entries for it. Committed entries belong to no

@@ -1,11 +1,11 @@
 //! Collects what is to be done into a Ready.
 
 use super::advance::ApplyBatch;
-use super::ready::Work;
+use super::ready::Parts;
 use super::storage_messages::{AppendWork, apply_message};
 use super::{RawNode, Ready};
 use crate::eraftpb::{Entry, HardState};
-use crate::log::{encoded_bytes, payload_bytes, share_all};
+use crate::log::{encoded_and_payload_bytes, push_shared};
 use crate::{Error, Result, SoftState, Storage};
 
 impl<S: Storage> RawNode<S> {
@@ -38,43 +38,29 @@ impl<S: Storage> RawNode<S> {
     fn take_ready(&mut self) -> Result<Ready> {
         self.forbid_second_ready()?;
         self.raft.send_reads()?;
-        let committed = self
-            .raft
-            .log
-            .next_committed_entries(self.apply_unstable_entries)?;
-        self.accept_committed(&committed)?;
-        let append = self.take_append_work();
+        let mut parts = self.spare.take();
+        self.take_committed(&mut parts.committed)?;
+        self.take_append_work(&mut parts);
         let hard_state = self.raft.hard_state();
-        let mut ready = Ready {
-            number: self.ready_number + 1,
-            ss: self.changed_soft_state(),
-            hs: append.hard_state,
-            read_states: std::mem::take(&mut self.raft.read_states),
-            messages: self.raft.outbox.take_immediate(),
-            must_sync: !append.entries.is_empty()
-                || hard_state.term != self.prev_hs.term
-                || hard_state.vote != self.prev_hs.vote,
-            ..Ready::default()
-        };
+        self.ready_number += 1;
+        parts.number = self.ready_number;
+        parts.ss = self.changed_soft_state();
+        parts.read_states = std::mem::take(&mut self.raft.read_states);
+        self.raft.outbox.swap_immediate(&mut parts.messages);
+        parts.must_sync = !parts.entries.is_empty()
+            || hard_state.term != self.prev_hs.term
+            || hard_state.vote != self.prev_hs.vote;
         if self.async_storage_writes {
-            ready.work = Work::Threads {
-                append: append.into_message(&mut self.raft)?.map(Box::new),
-                apply: apply_message(self.raft.id, committed).map(Box::new),
-            };
+            self.address_to_threads(&mut parts)?;
         } else {
-            ready.persisted_messages = self.keep_own_responses(&append)?;
-            ready.work = Work::Caller {
-                entries: append.entries,
-                snapshot: append.snapshot,
-                committed,
-            };
-            self.outstanding = Some(ready.number);
+            self.split_answers(&mut parts)?;
+            parts.note_sizes();
+            self.outstanding = Some(parts.number);
         }
         self.raft.log.accept_unstable();
-        self.ready_number = ready.number;
         self.prev_ss = self.raft.soft_state();
         self.prev_hs = hard_state;
-        Ok(ready)
+        Ok(Ready { parts })
     }
 
     /// In synchronous mode one Ready is worked off after the other.
@@ -88,17 +74,28 @@ impl<S: Storage> RawNode<S> {
         }
     }
 
-    fn take_append_work(&mut self) -> AppendWork {
-        AppendWork {
-            entries: share_all(self.raft.log.next_unstable_entries()),
-            hard_state: self.changed_hard_state(),
-            snapshot: self
-                .raft
-                .log
-                .next_unstable_snapshot()
-                .cloned()
-                .map(Box::new),
-        }
+    fn take_append_work(&self, parts: &mut Parts) {
+        push_shared(&mut parts.entries, self.raft.log.next_unstable_entries());
+        parts.hs = self.changed_hard_state();
+        parts.snapshot = self
+            .raft
+            .log
+            .next_unstable_snapshot()
+            .cloned()
+            .map(Box::new);
+    }
+
+    /// Turns the work of a Ready into messages for the storage threads.
+    fn address_to_threads(&mut self, parts: &mut Parts) -> Result<()> {
+        let append = AppendWork {
+            entries: std::mem::take(&mut parts.entries),
+            hard_state: parts.hs,
+            snapshot: parts.snapshot.take(),
+        };
+        parts.append = append.into_message(&mut self.raft)?.map(Box::new);
+        let committed = std::mem::take(&mut parts.committed);
+        parts.apply = apply_message(self.raft.id, committed).map(Box::new);
+        Ok(())
     }
 
     fn changed_soft_state(&self) -> Option<SoftState> {
@@ -111,15 +108,28 @@ impl<S: Storage> RawNode<S> {
         (hard_state != self.prev_hs && !hard_state.is_empty()).then_some(hard_state)
     }
 
+    /// Puts the entries that are to be applied into an empty list.
+    pub(super) fn take_committed(&mut self, list: &mut Vec<Entry>) -> Result<()> {
+        let allow_unstable = self.apply_unstable_entries;
+        if !self.raft.log.has_next_committed_entries(allow_unstable) {
+            return Ok(());
+        }
+        self.raft
+            .log
+            .read_next_committed_entries(allow_unstable, list)?;
+        self.accept_committed(list)
+    }
+
     /// Counts entries as handed to the state machine.
-    pub(super) fn accept_committed(&mut self, entries: &[Entry]) -> Result<()> {
+    fn accept_committed(&mut self, entries: &[Entry]) -> Result<()> {
         let Some(last) = entries.last() else {
             return Ok(());
         };
+        let (encoded_bytes, payload_bytes) = encoded_and_payload_bytes(entries);
         let batch = ApplyBatch {
             last_index: last.index,
-            encoded_bytes: encoded_bytes(entries),
-            payload_bytes: payload_bytes(entries),
+            encoded_bytes,
+            payload_bytes,
         };
         self.raft.log.accept_applying(
             batch.last_index,

@@ -267,6 +267,38 @@ fn an_idle_follower_has_nothing_to_do() {
     assert!(!node.has_ready());
 }
 
+#[test]
+fn a_ready_that_was_advanced_leaves_nothing_of_its_content_to_the_next() {
+    let mut node = lone_leader(|_| {});
+    node.propose("", "a").unwrap();
+    settle(&mut node);
+    node.propose("", "b").unwrap();
+    let mut ready = node.ready().unwrap();
+    node.mut_store().append_all(ready.entries_mut()).unwrap();
+    assert!(ready.entries().is_empty());
+    let mut light = node.advance(ready).unwrap();
+    assert_eq!(light.take_committed_entries().len(), 1);
+    node.advance_apply().unwrap();
+    node.tick().unwrap();
+    let ready = node.ready().unwrap();
+    assert!(ready.entries().is_empty() && ready.committed_entries().is_empty());
+    assert!(ready.messages().is_empty() && ready.snapshot().is_empty());
+    assert!(ready.ss().is_none() && ready.hs().is_none() && !ready.must_sync());
+}
+
+#[test]
+fn a_proposal_that_is_refused_comes_in_with_no_later_one() {
+    let mut node = lone_leader(|config| config.max_uncommitted_size = 1);
+    node.propose("", "a").unwrap();
+    let refused = node.propose("", "b");
+    assert!(matches!(refused, Err(Error::ProposalDropped(_))));
+    settle(&mut node);
+    node.propose("", "c").unwrap();
+    let applied = settle(&mut node);
+    let data: Vec<_> = applied.iter().map(|entry| &entry.data[..]).collect();
+    assert_eq!(data, [b"c"]);
+}
+
 fn candidate_of_three(async_storage_writes: bool) -> RawNode<MemStorage> {
     let store = MemStorage::new_with_conf_state(ConfState {
         voters: vec![1, 2, 3],

@@ -65,16 +65,16 @@ impl Ours {
     fn work(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         let mut ready = node.ready().unwrap();
-        self.network.append(&mut ready.take_messages());
-        self.applied[at] += ready.take_committed_entries().len() as u64;
-        let entries = ready.take_entries();
-        if !entries.is_empty() {
-            node.mut_store().append(entries).unwrap();
+        // Lists that are emptied and left in the Ready are used again by the node.
+        self.network.append(ready.messages_mut());
+        self.applied[at] += ready.committed_entries().len() as u64;
+        if !ready.entries().is_empty() {
+            node.mut_store().append_all(ready.entries_mut()).unwrap();
         }
         if let Some(hard_state) = ready.hs() {
             node.mut_store().set_hard_state(*hard_state);
         }
-        self.network.append(&mut ready.take_persisted_messages());
+        self.network.append(ready.persisted_messages_mut());
         let mut light = node.advance(ready).unwrap();
         if let Some(commit) = light.commit_index() {
             node.mut_store().set_hard_state_commit(commit);

@@ -58,7 +58,7 @@ fn a_piece_that_contradicts_committed_entries_is_a_broken_invariant() {
         error.to_string(),
         "broken invariant: entry 2 conflict with committed entry [committed(2)]"
     );
-    assert!(log.append(entries(2, &[4])).unwrap_err().is_fatal());
+    assert!(log.append(&mut entries(2, &[4])).unwrap_err().is_fatal());
     assert_eq!(contents(&log), [(1, 1), (2, 1), (3, 1)]);
 }
 
@@ -101,7 +101,7 @@ fn the_guess_of_a_conflict_skips_all_entries_of_later_terms() {
     storage.apply_snapshot(super::snapshot(2, 2)).unwrap();
     let mut log = RaftLog::new(storage, NO_LIMIT).unwrap();
     // (2,2) cut off, then (3,2) (4,4) (5,4) (6,7).
-    log.append(entries(3, &[2, 4, 4, 7])).unwrap();
+    log.append(&mut entries(3, &[2, 4, 4, 7])).unwrap();
     for (index, term, guess) in [
         (6, 9, (6, 7)),
         (6, 7, (6, 7)),

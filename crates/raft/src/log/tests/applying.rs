@@ -38,7 +38,7 @@ fn nothing_is_handed_out_while_a_snapshot_is_on_its_way() {
     let mut log = log(&[1, 1], &[]);
     log.commit_to(2).unwrap();
     log.restore(snapshot(3, 1)).unwrap();
-    log.append(entries(4, &[2])).unwrap();
+    log.append(&mut entries(4, &[2])).unwrap();
     log.commit_to(4).unwrap();
     assert!(!log.has_next_committed_entries(true));
     assert!(log.next_committed_entries(true).unwrap().is_empty());

@@ -116,12 +116,12 @@ impl Run {
             .last()
             .saturating_sub(back)
             .max(self.model.committed);
-        let new: Vec<_> = (after + 1..=after + count)
+        let mut new: Vec<_> = (after + 1..=after + count)
             .map(|i| entry(i, term))
             .collect();
         self.model.terms.truncate(after as usize);
         self.model.terms.extend(new.iter().map(|entry| entry.term));
-        assert_eq!(self.log.append(new).unwrap(), after + count);
+        assert_eq!(self.log.append(&mut new).unwrap(), after + count);
     }
 
     fn write(&mut self) {

@@ -57,7 +57,7 @@ fn log(stored: &[u64], unstable: &[u64]) -> RaftLog<MemStorage> {
     storage.append(entries(1, stored)).unwrap();
     let mut log = RaftLog::new(storage, NO_LIMIT).unwrap();
     let next = stored.len() as u64 + 1;
-    log.append(entries(next, unstable)).unwrap();
+    log.append(&mut entries(next, unstable)).unwrap();
     log
 }
 

@@ -82,7 +82,7 @@ fn a_small_entry_of_the_tail_never_takes_the_place_of_a_large_one_in_the_storage
     stored[1].data = vec![0; 100].into();
     storage.append(&stored).unwrap();
     let mut log = RaftLog::new(storage, NO_LIMIT).unwrap();
-    log.append(entries(3, &[1])).unwrap();
+    log.append(&mut entries(3, &[1])).unwrap();
     let cut = log.slice(1, 4, 50, INSPECT).unwrap();
     assert_eq!(cut, entries(1, &[1]));
 }

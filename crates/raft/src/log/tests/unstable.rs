@@ -27,7 +27,7 @@ fn a_snapshot_decides_the_first_index_and_without_entries_the_last() {
     assert_eq!(unstable.last_index(), 4);
     assert_eq!(unstable.maybe_term(4), Some(2));
     assert_eq!(unstable.maybe_term(3), None);
-    unstable.truncate_and_append(entries(5, &[3])).unwrap();
+    unstable.truncate_and_append(&mut entries(5, &[3])).unwrap();
     assert_eq!(unstable.last_index(), 5);
     assert_eq!(unstable.maybe_term(5), Some(3));
     assert_eq!(unstable.maybe_term(6), None);
@@ -37,13 +37,15 @@ fn a_snapshot_decides_the_first_index_and_without_entries_the_last() {
 fn what_was_handed_out_is_not_handed_out_again() {
     let mut unstable = Unstable::new(1);
     unstable.restore(snapshot(4, 1));
-    unstable.truncate_and_append(entries(5, &[1, 1])).unwrap();
+    unstable
+        .truncate_and_append(&mut entries(5, &[1, 1]))
+        .unwrap();
     assert_eq!(unstable.next_entries().len(), 2);
     assert!(unstable.next_snapshot().is_some());
     unstable.accept_in_progress();
     assert!(unstable.next_entries().is_empty());
     assert!(unstable.next_snapshot().is_none());
-    unstable.truncate_and_append(entries(7, &[1])).unwrap();
+    unstable.truncate_and_append(&mut entries(7, &[1])).unwrap();
     assert_eq!(unstable.next_entries(), entries(7, &[1]));
 }
 
@@ -94,7 +96,9 @@ fn appended_entries_replace_what_is_there_from_their_index_on() {
         (7, &[2, 2], 5, &[1, 1, 2, 2], 7),
     ] {
         let mut unstable = unstable(5, &[1, 1, 1], 7);
-        unstable.truncate_and_append(entries(first, terms)).unwrap();
+        unstable
+            .truncate_and_append(&mut entries(first, terms))
+            .unwrap();
         assert_eq!(unstable.entries, entries(offset, expected));
         assert_eq!(
             (unstable.offset, unstable.offset_in_progress),
@@ -106,10 +110,12 @@ fn appended_entries_replace_what_is_there_from_their_index_on() {
 #[test]
 fn appended_entries_leave_no_hole() {
     let mut unstable = unstable(5, &[1], 5);
-    let error = unstable.truncate_and_append(entries(7, &[1])).unwrap_err();
+    let error = unstable
+        .truncate_and_append(&mut entries(7, &[1]))
+        .unwrap_err();
     assert!(error.is_fatal(), "{error}");
     assert_eq!(unstable.entries, entries(5, &[1]));
-    unstable.truncate_and_append(Vec::new()).unwrap();
+    unstable.truncate_and_append(&mut Vec::new()).unwrap();
 }
 
 #[test]

@@ -104,7 +104,9 @@ fn run(unstable: &mut Unstable, model: &mut Model, term: u64, step: Step) {
             if count > 0 {
                 let terms = vec![term; count];
                 model.append(from, &terms);
-                unstable.truncate_and_append(entries(from, &terms)).unwrap();
+                unstable
+                    .truncate_and_append(&mut entries(from, &terms))
+                    .unwrap();
             }
         }
         Step::Accept => {

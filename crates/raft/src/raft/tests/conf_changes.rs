@@ -27,8 +27,11 @@ fn as_entry(change: &ConfChangeV2) -> Entry {
 }
 
 fn strictly(node: &mut Raft<MemStorage>, change: &ConfChangeV2) -> Result<(), Error> {
-    node.propose(vec![as_entry(change)], UnfitConfChange::RefusesProposal)
-        .map(|_| ())
+    node.propose(
+        &mut vec![as_entry(change)],
+        UnfitConfChange::RefusesProposal,
+    )
+    .map(|_| ())
 }
 
 #[test]
@@ -44,7 +47,7 @@ fn a_second_change_waits_until_the_first_is_applied() {
 
     let lenient = cluster
         .node(1)
-        .propose(vec![as_entry(&add)], UnfitConfChange::BecomesEmpty);
+        .propose(&mut vec![as_entry(&add)], UnfitConfChange::BecomesEmpty);
     let last = lenient.unwrap().last_index;
     let node = cluster.node(1);
     let entries = node

@@ -37,14 +37,14 @@ fn a_refused_proposal_leaves_the_log_as_it_was() {
         ..Default::default()
     };
     let (entry_type, data) = crate::confchange::encode(&change);
-    let entries = vec![Entry {
+    let mut entries = vec![Entry {
         entry_type: entry_type.into(),
         data,
         ..Entry::default()
     }];
     let node = cluster.node(1);
     assert!(
-        node.propose(entries, UnfitConfChange::BecomesEmpty)
+        node.propose(&mut entries, UnfitConfChange::BecomesEmpty)
             .is_err()
     );
     assert_eq!(node.log.last_index(), last_index);
@@ -54,10 +54,10 @@ fn a_refused_proposal_leaves_the_log_as_it_was() {
 #[test]
 fn a_batch_gets_consecutive_places_in_the_log() {
     let mut cluster = Cluster::led_by_1(3, |_| {});
-    let entries = vec![entry("a"), entry("b"), entry("c")];
+    let mut entries = vec![entry("a"), entry("b"), entry("c")];
     let node = cluster.node(1);
     let proposed = node
-        .propose(entries, UnfitConfChange::RefusesProposal)
+        .propose(&mut entries, UnfitConfChange::RefusesProposal)
         .unwrap();
     assert_eq!(
         (proposed.first_index, proposed.last_index, proposed.term),
