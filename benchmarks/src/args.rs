@@ -37,6 +37,10 @@ pub(crate) struct Args {
     /// How long the load runs before that, in seconds.
     #[arg(long)]
     pub(crate) warm_up_seconds: Option<f64>,
+    /// The program of a peer, with arguments of its own if it needs some; may be given several
+    /// times. It is told the seconds and the directory, and its rows come into the table.
+    #[arg(long)]
+    pub(crate) peer: Vec<String>,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
 }
@@ -67,6 +71,7 @@ pub(crate) struct Settings {
     pub(crate) window: Window,
     pub(crate) repeats: usize,
     pub(crate) dir: PathBuf,
+    pub(crate) peers: Vec<String>,
     filter: Vec<String>,
 }
 
@@ -87,6 +92,7 @@ impl Settings {
             },
             repeats: args.repeats.unwrap_or(repeats).max(1),
             dir: args.dir.clone().unwrap_or_else(std::env::temp_dir),
+            peers: args.peer.clone(),
             filter: args.rows.clone(),
         }
     }

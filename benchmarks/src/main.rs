@@ -10,6 +10,7 @@ mod cluster;
 mod disk;
 mod echo;
 mod machine;
+mod peers;
 mod report;
 mod row;
 mod suite;

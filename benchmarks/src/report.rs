@@ -2,18 +2,20 @@
 
 use std::fmt::Write as _;
 
+use raftify_load::peer::PeerRow;
 use serde::Serialize;
 
 use crate::args::Settings;
+use crate::peers::{self, PeerKey, PeerResults};
 use crate::row::{Group, Row};
-use crate::suite::Results;
+use crate::suite::{Measured, Results};
 use raftify_load::figures::{self, Figures};
 
 /// The whole report in Markdown.
 pub(crate) fn markdown(
     facts: &[(&'static str, String)],
     settings: &Settings,
-    results: &Results,
+    measured: &Measured,
 ) -> String {
     let mut text = String::from("# raftify: benchmarks\n\n");
     for (name, value) in facts {
@@ -30,8 +32,9 @@ pub(crate) fn markdown(
          as all nodes\n- CPU: of all processes together, clients included\n",
     );
     for group in Group::ALL {
-        table(&mut text, group, results);
+        table(&mut text, group, &measured.rows);
     }
+    peer_tables(&mut text, &measured.peers);
     text
 }
 
@@ -86,6 +89,48 @@ fn line(text: &mut String, row: &Row, figures: &Figures, counted: bool) {
     text.push('\n');
 }
 
+/// One table for each peer and setting.
+fn peer_tables(text: &mut String, results: &PeerResults) {
+    let mut heading = None;
+    for (key, figures) in peers::medians(results) {
+        let this = (&key.peer, &key.setting, &key.durability);
+        if heading != Some(this) {
+            heading = Some(this);
+            let (peer, setting, durability) = this;
+            writeln!(
+                text,
+                "\n## Beside it: {peer} ({setting}; durable: {durability})\n"
+            )
+            .ok();
+            text.push_str(
+                "| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each |\n",
+            );
+            text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|\n");
+        }
+        peer_line(text, key, &figures);
+    }
+}
+
+fn peer_line(text: &mut String, key: &PeerKey, figures: &Figures) {
+    let failed = match figures.failed {
+        0 => String::new(),
+        failed => format!(" ({failed} failed)"),
+    };
+    writeln!(
+        text,
+        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} |",
+        key.operation,
+        key.clients,
+        key.bytes,
+        thousands(figures.per_second),
+        time(figures.p50_us),
+        time(figures.p99_us),
+        time(figures.p999_us),
+        time(figures.cpu_us_per_operation),
+    )
+    .ok();
+}
+
 /// A number with commas.
 fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
@@ -120,11 +165,12 @@ fn time(us: f64) -> String {
 struct Document<'a> {
     machine: Vec<String>,
     measured_seconds: f64,
-    rows: Vec<Measured<'a>>,
+    rows: Vec<MeasuredRow<'a>>,
+    peers: Vec<PeerRow>,
 }
 
 #[derive(Serialize)]
-struct Measured<'a> {
+struct MeasuredRow<'a> {
     name: String,
     row: &'a Row,
     median: Option<Figures>,
@@ -135,7 +181,7 @@ struct Measured<'a> {
 pub(crate) fn json(
     facts: &[(&'static str, String)],
     settings: &Settings,
-    results: &Results,
+    measured: &Measured,
 ) -> Result<String, String> {
     let document = Document {
         machine: facts
@@ -143,15 +189,17 @@ pub(crate) fn json(
             .map(|(name, value)| format!("{name}: {value}"))
             .collect(),
         measured_seconds: settings.window.measured.as_secs_f64(),
-        rows: results
+        rows: measured
+            .rows
             .iter()
-            .map(|(row, repeats)| Measured {
+            .map(|(row, repeats)| MeasuredRow {
                 name: row.name(),
                 row,
                 median: figures::median(repeats),
                 repeats,
             })
             .collect(),
+        peers: peers::rows(&measured.peers),
     };
     serde_json::to_string_pretty(&document).map_err(|error| error.to_string())
 }

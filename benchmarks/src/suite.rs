@@ -7,8 +7,9 @@ use crate::args::Settings;
 use crate::cluster::memory::MemoryCluster;
 use crate::cluster::one_process::OneProcess;
 use crate::cluster::processes::Processes;
+use crate::peers::PeerResults;
 use crate::row::{Group, Row, Way};
-use crate::{clients, disk, echo};
+use crate::{clients, disk, echo, peers};
 use raftify_load::closed_loop;
 use raftify_load::figures::Figures;
 use raftify_load::usage::Meter;
@@ -16,10 +17,17 @@ use raftify_load::usage::Meter;
 /// What was measured, by row, once for each repeat.
 pub(crate) type Results = BTreeMap<Row, Vec<Figures>>;
 
+/// All that was measured.
+#[derive(Default)]
+pub(crate) struct Measured {
+    pub(crate) rows: Results,
+    pub(crate) peers: PeerResults,
+}
+
 /// Measures every row that is wanted. A repeat goes through all of them with new clusters before
 /// the next begins, so that what disturbs the machine for a while disturbs no row alone.
-pub(crate) async fn run(settings: &Settings) -> Result<Results, String> {
-    let mut results = Results::new();
+pub(crate) async fn run(settings: &Settings) -> Result<Measured, String> {
+    let mut measured = Measured::default();
     for repeat in 1..=settings.repeats {
         eprintln!("repeat {repeat} of {}", settings.repeats);
         for group in Group::ALL {
@@ -29,11 +37,12 @@ pub(crate) async fn run(settings: &Settings) -> Result<Results, String> {
                 .filter(|row| settings.wants(&row.name()))
                 .collect();
             if !rows.is_empty() {
-                measure_group(group, &rows, settings, &mut results).await?;
+                measure_group(group, &rows, settings, &mut measured.rows).await?;
             }
         }
+        tokio::task::block_in_place(|| peers::run(settings, &mut measured.peers))?;
     }
-    Ok(results)
+    Ok(measured)
 }
 
 async fn measure_group(

@@ -1,0 +1,73 @@
+//! What the program of a peer is told, and what it says: one line of JSON for each row.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::closed_loop::{Window, announce};
+use crate::figures::Figures;
+
+/// The command line of a peer's program.
+#[derive(Debug, Clone, clap::Parser)]
+pub struct PeerArgs {
+    /// Callers at a time; one row for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256, 1024])]
+    pub clients: Vec<usize>,
+    /// Bytes of an entry; one row for each.
+    #[arg(long, value_delimiter = ',', default_values_t = [64])]
+    pub bytes: Vec<usize>,
+    /// How long one row is measured, in seconds.
+    #[arg(long, default_value_t = 3.0)]
+    pub seconds: f64,
+    /// How long the load runs before that, in seconds.
+    #[arg(long, default_value_t = 0.5)]
+    pub warm_up_seconds: f64,
+    /// The directory of the logs.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    pub dir: PathBuf,
+}
+
+impl PeerArgs {
+    /// How long rows are measured.
+    pub fn window(&self) -> Window {
+        let seconds = |given| Duration::try_from_secs_f64(given).unwrap_or_default();
+        Window {
+            warm_up: seconds(self.warm_up_seconds),
+            measured: seconds(self.seconds).max(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// One row of a peer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeerRow {
+    /// Its name and version.
+    pub peer: String,
+    /// How it is set up: processes, storage, network.
+    pub setting: String,
+    /// What is on disk when an operation is answered.
+    pub durability: String,
+    /// What one operation is.
+    pub operation: String,
+    /// Callers at a time.
+    pub clients: usize,
+    /// Bytes of an entry.
+    pub bytes: usize,
+    /// What was measured.
+    pub figures: Figures,
+}
+
+impl PeerRow {
+    /// Writes the row as a line on standard output, and for people on standard error.
+    pub fn print(&self) -> Result<(), String> {
+        let name = format!(
+            "{}/{}/{}x{}",
+            self.peer, self.operation, self.clients, self.bytes
+        );
+        announce(&name, &self.figures);
+        let line = serde_json::to_string(self).map_err(|error| error.to_string())?;
+        writeln!(std::io::stdout(), "{line}").map_err(|error| error.to_string())
+    }
+}
