@@ -5,6 +5,7 @@ use crate::{LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD};
 
 /// Whether only a node itself may create messages of this type. One that comes in from the network is
 /// refused.
+#[inline]
 pub fn is_local_msg(kind: MessageType) -> bool {
     match kind {
         MessageType::MsgHup
@@ -36,6 +37,7 @@ pub fn is_local_msg(kind: MessageType) -> bool {
 
 /// Whether messages of this type answer another one. An answer counts only from a member of the
 /// configuration or from the node's own storage threads.
+#[inline]
 pub fn is_response_msg(kind: MessageType) -> bool {
     match kind {
         MessageType::MsgAppendResponse
@@ -68,6 +70,7 @@ pub fn is_response_msg(kind: MessageType) -> bool {
 /// Whether a message of this type always names the term that it belongs to.
 ///
 /// Requests that an application makes of its own node, and that a follower passes on, belong to none.
+#[inline]
 pub(crate) fn names_term(kind: MessageType) -> bool {
     match kind {
         MessageType::MsgAppend
@@ -98,6 +101,7 @@ pub(crate) fn names_term(kind: MessageType) -> bool {
 }
 
 /// Whether an id stands for one of the node's own storage threads rather than for a node.
+#[inline]
 pub fn is_local_target(id: u64) -> bool {
     id == LOCAL_APPEND_THREAD || id == LOCAL_APPLY_THREAD
 }

@@ -79,7 +79,9 @@ impl<S: Storage> RaftLog<S> {
             }
             let mut entries = slice.entries;
             let known = entries.partition_point(|entry| entry.index < first_new);
-            entries.drain(..known);
+            if known > 0 {
+                entries.drain(..known);
+            }
             self.append(&mut entries)?;
         }
         self.commit_to(committed.min(last_new_index))?;
@@ -113,11 +115,11 @@ impl<S: Storage> RaftLog<S> {
     /// The first of the entries that this log does not hold.
     fn difference(&self, entries: &[Entry]) -> Result<Difference> {
         for entry in entries {
-            if self.match_term(entry.index, entry.term)? {
-                continue;
-            }
             if entry.index > self.last_index() {
                 return Ok(Difference::NewAt(entry.index));
+            }
+            if self.match_term(entry.index, entry.term)? {
+                continue;
             }
             return Ok(Difference::ConflictAt(Conflict {
                 index: entry.index,

@@ -10,15 +10,9 @@ use crate::errors::{Error, Result};
 impl<S: Storage> RaftLog<S> {
     /// Reads the committed entries that the state machine has not been given into an empty list,
     /// bounded by what is still free of the bound on outstanding bytes. Entries that are committed
-    /// but not in this node's own storage are only given with `allow_unstable`.
-    pub(crate) fn read_next_committed_entries(
-        &self,
-        allow_unstable: bool,
-        list: &mut Vec<Entry>,
-    ) -> Result<()> {
-        if !self.has_next_committed_entries(allow_unstable) {
-            return Ok(());
-        }
+    /// but not in this node's own storage are only given with `allow_unstable`. Only where
+    /// [`RaftLog::has_next_committed_entries`] says that there are any.
+    pub(crate) fn read_committed(&self, allow_unstable: bool, list: &mut Vec<Entry>) -> Result<()> {
         let free_bytes = self.max_applying_bytes.saturating_sub(self.applying_bytes);
         if free_bytes == 0 {
             return Err(Error::fatal(format!(
@@ -32,11 +26,13 @@ impl<S: Storage> RaftLog<S> {
             .map_err(|error| self.cannot_apply(high, error))
     }
 
-    /// As [`RaftLog::read_next_committed_entries`], into a list of its own.
+    /// As [`RaftLog::read_committed`], into a list of its own, and nothing where there is nothing.
     #[cfg(test)]
     pub(crate) fn next_committed_entries(&self, allow_unstable: bool) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        self.read_next_committed_entries(allow_unstable, &mut entries)?;
+        if self.has_next_committed_entries(allow_unstable) {
+            self.read_committed(allow_unstable, &mut entries)?;
+        }
         Ok(entries)
     }
 
@@ -51,7 +47,7 @@ impl<S: Storage> RaftLog<S> {
         ))
     }
 
-    /// Whether [`RaftLog::read_next_committed_entries`] finds any, without reading them. While a snapshot
+    /// Whether [`RaftLog::read_committed`] finds any, without reading them. While a snapshot
     /// is being installed there is none: the state machine takes one or the other.
     pub(crate) fn has_next_committed_entries(&self, allow_unstable: bool) -> bool {
         !self.applying_paused

@@ -198,7 +198,10 @@ impl Core {
     }
 
     fn append_all(&mut self, entries: &mut Vec<Entry>) -> Result<()> {
-        entries.drain(..self.covered(entries));
+        let covered = self.covered(entries);
+        if covered > 0 {
+            entries.drain(..covered);
+        }
         self.make_room(entries)?;
         self.entries.append(entries);
         Ok(())

@@ -111,8 +111,10 @@ impl<S: Storage> RaftLog<S> {
         if low > high {
             return Err(Error::fatal(format!("invalid slice {low} > {high}")));
         }
-        // The unstable tail begins behind the first index, so only what lies before it can be gone.
-        if low < self.unstable.offset && low < self.first_index()? {
+        // What the storage has cut off, it says itself; what a snapshot hides that waits to be stored,
+        // it does not know.
+        let hidden = self.unstable.maybe_first_index();
+        if hidden.is_some_and(|first_index| low < first_index) {
             return Err(StorageError::Compacted.into());
         }
         let last_index = self.last_index();

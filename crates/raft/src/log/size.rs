@@ -28,6 +28,7 @@ pub(crate) fn encoded_bytes(entries: &[Entry]) -> u64 {
 
 /// The bytes that users and the layer above them put into all entries. The entry with which a term
 /// begins and the change that leaves a joint configuration count nothing, so no quota can refuse them.
+#[inline]
 pub(crate) fn payload_bytes(entries: &[Entry]) -> u64 {
     entries.iter().map(Entry::payload_bytes).sum()
 }
@@ -44,6 +45,7 @@ pub(crate) fn encoded_and_payload_bytes(entries: &[Entry]) -> (u64, u64) {
 
 /// Appends clones of the first of `entries` that weigh at most `bytes_max` together, and of at least
 /// one: an entry larger than the bound would otherwise never move.
+#[inline]
 pub(crate) fn push_first_fitting(list: &mut Vec<Entry>, entries: &[Entry], bytes_max: u64) {
     let Some((first, rest)) = entries.split_first() else {
         return;
@@ -56,6 +58,7 @@ pub(crate) fn push_first_fitting(list: &mut Vec<Entry>, entries: &[Entry], bytes
 }
 
 /// Appends clones of the first of `entries` that weigh at most `free_bytes` together.
+#[inline]
 pub(crate) fn push_fitting(list: &mut Vec<Entry>, entries: &[Entry], free_bytes: u64) {
     let count = fitting_count(entries, free_bytes);
     push_shared(list, entries.get(..count).unwrap_or(entries));
@@ -63,6 +66,7 @@ pub(crate) fn push_fitting(list: &mut Vec<Entry>, entries: &[Entry], free_bytes:
 
 /// Appends clones of the entries. A list without memory gets no more of it than they need: it may
 /// live as long as they do.
+#[inline]
 pub(crate) fn push_shared(list: &mut Vec<Entry>, entries: &[Entry]) {
     if list.capacity() == 0 {
         list.reserve_exact(entries.len());

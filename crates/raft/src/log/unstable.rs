@@ -40,26 +40,31 @@ impl Unstable {
     }
 
     /// The index after the last entry.
+    #[inline]
     fn end(&self) -> u64 {
         self.offset + self.entries.len() as u64
     }
 
     /// The last index of the whole log.
+    #[inline]
     pub(crate) fn last_index(&self) -> u64 {
         self.end().saturating_sub(1)
     }
 
     /// The position of an index within `entries`, if it is not before the first.
+    #[inline]
     fn position(&self, index: u64) -> Option<usize> {
         usize::try_from(index.checked_sub(self.offset)?).ok()
     }
 
     /// The first index of the whole log, when a snapshot here decides it.
+    #[inline]
     pub(crate) fn maybe_first_index(&self) -> Option<u64> {
         self.snapshot.as_ref().map(|snapshot| snapshot.index() + 1)
     }
 
     /// The term at `index`, when an entry or the snapshot here has that index.
+    #[inline]
     pub(crate) fn maybe_term(&self, index: u64) -> Option<u64> {
         match self.position(index) {
             Some(position) => self.entries.get(position).map(|entry| entry.term),
@@ -72,18 +77,21 @@ impl Unstable {
     }
 
     /// The term of the stable entry right before the tail, if it became stable in this tail.
+    #[inline]
     pub(crate) fn last_stable_term(&self, index: u64) -> Option<u64> {
         let (stable_index, term) = self.last_stable?;
         (index == stable_index && index + 1 == self.offset).then_some(term)
     }
 
     /// The entries that were not handed out for writing yet.
+    #[inline]
     pub(crate) fn next_entries(&self) -> &[Entry] {
         let handed_out = self.position(self.offset_in_progress).unwrap_or(0);
         self.entries.get(handed_out..).unwrap_or_default()
     }
 
     /// The snapshot, if it was not handed out for writing yet.
+    #[inline]
     pub(crate) fn next_snapshot(&self) -> Option<&Snapshot> {
         self.snapshot
             .as_ref()
@@ -91,6 +99,7 @@ impl Unstable {
     }
 
     /// Marks everything as handed out for writing.
+    #[inline]
     pub(crate) fn accept_in_progress(&mut self) {
         if !self.entries.is_empty() {
             self.offset_in_progress = self.end();
@@ -114,7 +123,11 @@ impl Unstable {
         if confirmed.is_none_or(|entry| entry.term != term) {
             return;
         }
-        self.entries.drain(..=position);
+        if position + 1 == self.entries.len() {
+            self.entries.clear();
+        } else {
+            self.entries.drain(..=position);
+        }
         self.last_stable = Some((index, term));
         self.offset = index + 1;
         self.offset_in_progress = self.offset_in_progress.max(self.offset);
@@ -188,6 +201,7 @@ impl Unstable {
     /// # Errors
     ///
     /// [`Error::Fatal`] when the range is not within what is here.
+    #[inline]
     pub(crate) fn slice(&self, low: u64, high: u64) -> Result<&[Entry]> {
         let range = self.position(low).zip(self.position(high));
         range

@@ -47,11 +47,13 @@ impl IdSet {
     }
 
     /// Whether the set holds the id.
+    #[inline]
     pub fn contains(&self, id: u64) -> bool {
         self.ids.binary_search(&id).is_ok()
     }
 
     /// The number of ids.
+    #[inline]
     pub fn len(&self) -> usize {
         self.ids.len()
     }
@@ -67,6 +69,7 @@ impl IdSet {
     }
 
     /// The ids in ascending order.
+    #[inline]
     pub fn as_slice(&self) -> &[u64] {
         &self.ids
     }

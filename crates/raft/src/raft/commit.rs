@@ -13,6 +13,11 @@ impl<S: Storage> Raft<S> {
         self.log.maybe_commit(self.tracker.committed(), self.term)
     }
 
+    /// Whether an acknowledgement of this leader itself, up to `index`, may move the commit index.
+    pub(crate) fn would_commit_by_own(&self, index: u64) -> bool {
+        self.tracker.committed_with(self.id, index) > self.log.committed
+    }
+
     /// Whether a new commit index is told to the followers at once.
     pub(super) fn should_bcast_commit(&self) -> bool {
         !self.config.skip_bcast_commit || self.has_pending_conf()

@@ -9,13 +9,14 @@ impl<S: Storage> Raft<S> {
     /// A member has kept entries or a snapshot, or has refused entries. The leader's own
     /// acknowledgements come here as well, once its entries are durable.
     pub(super) fn handle_append_response(&mut self, m: &Message) -> Result<()> {
-        self.progress_mut(m.from)?.recent_active = true;
-        if m.reject && m.request_snapshot != 0 {
-            self.handle_snapshot_request(m)
-        } else if m.reject {
-            self.handle_rejection(m)
-        } else {
+        let progress = self.progress_mut(m.from)?;
+        progress.recent_active = true;
+        if !m.reject {
             self.handle_acknowledgement(m)
+        } else if m.request_snapshot != 0 {
+            self.handle_snapshot_request(m)
+        } else {
+            self.handle_rejection(m)
         }
     }
 

@@ -35,6 +35,9 @@ impl<S: Storage> Raft<S> {
             progress.next,
             progress.state == ProgressState::Replicate && progress.inflights.full(),
         );
+        if next > self.log.last_index() && !send_if_empty {
+            return Ok(false);
+        }
         let prev_index = next.saturating_sub(1);
         let prev_term = match self.log.term(prev_index) {
             Ok(term) => term,

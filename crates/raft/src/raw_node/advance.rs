@@ -2,11 +2,11 @@
 //! its storage threads would have sent.
 
 use super::ready::Parts;
-use super::spare::empty;
+use super::spare::give_back;
 use super::storage_messages::StoredNotice;
 use super::{LightReady, RawNode, Ready};
-use crate::eraftpb::Message;
-use crate::{Error, Result, Storage};
+use crate::eraftpb::{Message, MessageType};
+use crate::{Error, Result, StateRole, Storage};
 
 /// Committed entries that were handed out together.
 #[derive(Clone, Copy, Debug)]
@@ -116,18 +116,47 @@ impl<S: Storage> RawNode<S> {
         self.outstanding = None;
         self.spare.keep(rd.parts);
         let mut steps = std::mem::take(&mut self.steps_on_advance);
+        let implied = self.implied_by_the_last(&steps);
         let stepped = steps
             .iter_mut()
+            .skip(implied)
             .try_for_each(|message| self.step_own(message));
         // Stepping never asks for another step on advance, so the list is free to be used again.
         let held = steps.len();
-        empty(&mut steps, held);
+        steps.clear();
+        give_back(&mut steps, held);
         self.steps_on_advance = steps;
         stepped?;
         match self.stored_on_advance.take() {
             Some(notice) => self.step_notice(notice),
             None => Ok(()),
         }
+    }
+
+    /// How many messages of the node to itself, from the first on, need no step: a leader that has
+    /// proposed in many calls acknowledges each, and the last acknowledgement says what all say. But
+    /// where it commits, each is stepped, so that the others hear of each commit.
+    fn implied_by_the_last(&self, steps: &[Message]) -> usize {
+        let Some((last, before)) = steps.split_last() else {
+            return 0;
+        };
+        if before.is_empty() {
+            return 0;
+        }
+        let alike = |step: &Message| {
+            step.msg_type == last.msg_type
+                && step.term == last.term
+                && step.index <= last.index
+                && !step.reject
+        };
+        let implied = last.msg_type() == MessageType::MsgAppendResponse
+            && last.term == self.raft.term
+            && !last.reject
+            && self.raft.state == StateRole::Leader
+            && self.raft.tracker.progress.contains(self.raft.id)
+            && before.iter().all(alike)
+            && !self.raft.would_commit_by_own(last.index);
+        if implied { before.len() } else { 0 }
     }
 
     /// A message of the node to itself may come to nothing, as one from the network may.

@@ -2,6 +2,7 @@
 
 mod accessors;
 mod advance;
+mod proposals;
 mod ready;
 mod spare;
 mod storage_messages;
@@ -20,11 +21,11 @@ pub use self::ready::{LightReady, Ready};
 use self::advance::ApplyBatch;
 use self::spare::Spare;
 use self::storage_messages::StoredNotice;
-use crate::confchange::{ConfChangeI, encode};
+use crate::confchange::ConfChangeI;
 use crate::eraftpb::{ConfState, Entry, HardState, Message, MessageType};
 use crate::logger::{Logger, default_logger};
 use crate::message_kind::names_term;
-use crate::raft::{Proposed, Raft, SoftState, StateRole, UnfitConfChange};
+use crate::raft::{Raft, SoftState, StateRole};
 use crate::{
     Config, Error, INVALID_ID, Result, Storage, is_local_msg, is_local_target, is_response_msg,
 };
@@ -204,78 +205,6 @@ impl<S: Storage> RawNode<S> {
             )));
         }
         self.run(|node| node.raft.handle(kind, &mut message))
-    }
-
-    /// Proposes an entry. A follower forwards it to the leader.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ProposalDropped`]. A proposal that was forwarded can still be lost on its way.
-    pub fn propose(&mut self, context: impl Into<Bytes>, data: impl Into<Bytes>) -> Result<()> {
-        let entry = Entry {
-            data: data.into(),
-            context: context.into(),
-            ..Entry::default()
-        };
-        self.propose_entry(entry)
-    }
-
-    fn propose_entry(&mut self, entry: Entry) -> Result<()> {
-        if self.is_leader() {
-            return self.propose_to_itself(entry);
-        }
-        let mut proposal = request(MessageType::MsgPropose, self.raft.id);
-        proposal.entries = vec![entry];
-        self.step_own_request(MessageType::MsgPropose, proposal)
-    }
-
-    /// On a leader, the way of a message made short: the term of a proposal is nobody's affair.
-    fn propose_to_itself(&mut self, entry: Entry) -> Result<()> {
-        self.run(|node| {
-            let list = &mut node.proposal;
-            list.push(entry);
-            let proposed = node.raft.propose(list, UnfitConfChange::BecomesEmpty);
-            list.clear();
-            proposed.map(|_| ())
-        })
-    }
-
-    /// On a leader, proposes entries, all or none, and tells where in the log they are. This is one
-    /// step for any number of entries.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ProposalDropped`], also on any other node than the leader;
-    /// [`Error::ConfChange`] when a configuration change among them does not fit.
-    pub fn propose_entries(&mut self, mut entries: Vec<Entry>) -> Result<Proposed> {
-        self.run(|node| {
-            node.raft.require_leader()?;
-            node.raft
-                .propose(&mut entries, UnfitConfChange::RefusesProposal)
-        })
-    }
-
-    /// Proposes a change of the configuration. A follower forwards it to the leader.
-    ///
-    /// A change that does not fit the leader's state becomes an empty entry, so that a proposer on
-    /// another node sees that it was passed over. [`propose_entries`](Self::propose_entries) refuses
-    /// it instead.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ProposalDropped`]; [`Error::ConfChange`] for a change that no node could read.
-    pub fn propose_conf_change(
-        &mut self,
-        context: impl Into<Bytes>,
-        change: impl ConfChangeI,
-    ) -> Result<()> {
-        let (entry_type, data) = encode(&change);
-        self.propose_entry(Entry {
-            entry_type: entry_type.into(),
-            data,
-            context: context.into(),
-            ..Entry::default()
-        })
     }
 
     /// Puts a committed change of the configuration into force. To be called for each of them when it

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::spare::Sizes;
 use crate::eraftpb::{Entry, HardState, Message, Snapshot};
 use crate::{ReadState, SoftState};
 
@@ -62,28 +63,10 @@ pub(super) struct Parts {
     /// In asynchronous mode, the same as messages for the storage threads.
     pub(super) append: Option<Box<Message>>,
     pub(super) apply: Option<Box<Message>>,
-    /// How much the lists held when they were handed out.
     pub(super) sizes: Sizes,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sizes {
-    pub(super) messages: usize,
-    pub(super) persisted_messages: usize,
-    pub(super) entries: usize,
-    pub(super) committed: usize,
-}
-
 impl Parts {
-    pub(super) fn note_sizes(&mut self) {
-        self.sizes = Sizes {
-            messages: self.messages.len(),
-            persisted_messages: self.persisted_messages.len(),
-            entries: self.entries.len(),
-            committed: self.committed.len(),
-        };
-    }
-
     fn entries_mut(&mut self) -> &mut Vec<Entry> {
         match &mut self.append {
             Some(append) => &mut append.entries,

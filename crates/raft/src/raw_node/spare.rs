@@ -4,6 +4,8 @@ use super::ready::Parts;
 
 /// Up to this many elements, the memory of a list is kept without question.
 const KEPT_ELEMENTS: usize = 16;
+/// Every how many Readys it is asked whether the lists need the memory that they have.
+const READYS_A_REVIEW: u64 = 8;
 
 /// A Ready without content, whose lists have memory.
 ///
@@ -26,30 +28,66 @@ impl Spare {
 
     pub(super) fn keep(&mut self, mut parts: Box<Parts>) {
         parts.clear();
+        if parts.number.is_multiple_of(READYS_A_REVIEW) {
+            parts.review_memory();
+        }
         self.0 = Some(parts);
     }
 }
 
+/// How much the lists of a Ready held when it was handed out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sizes {
+    messages: usize,
+    persisted_messages: usize,
+    entries: usize,
+    committed: usize,
+}
+
 impl Parts {
-    /// Empties everything. A list that was much larger than what it held lately gives half of its
-    /// memory back, so that an idle node does not keep what a burst took.
+    /// To be called when the lists are filled.
+    #[inline]
+    pub(super) fn note_sizes(&mut self) {
+        if self.number.is_multiple_of(READYS_A_REVIEW) {
+            self.sizes = Sizes {
+                messages: self.messages.len(),
+                persisted_messages: self.persisted_messages.len(),
+                entries: self.entries.len(),
+                committed: self.committed.len(),
+            };
+        }
+    }
+
     fn clear(&mut self) {
-        let sizes = self.sizes;
-        empty(&mut self.messages, sizes.messages);
-        empty(&mut self.persisted_messages, sizes.persisted_messages);
-        empty(&mut self.entries, sizes.entries);
-        empty(&mut self.committed, sizes.committed);
-        self.read_states.clear();
+        clear(&mut self.messages);
+        clear(&mut self.persisted_messages);
+        clear(&mut self.entries);
+        clear(&mut self.committed);
+        clear(&mut self.read_states);
         self.snapshot = None;
+    }
+
+    #[cold]
+    fn review_memory(&mut self) {
+        let sizes = self.sizes;
+        give_back(&mut self.messages, sizes.messages);
+        give_back(&mut self.persisted_messages, sizes.persisted_messages);
+        give_back(&mut self.entries, sizes.entries);
+        give_back(&mut self.committed, sizes.committed);
     }
 }
 
-/// Empties a list that has held so much lately.
+/// Most lists are empty already, and clearing is not as cheap as looking.
 #[inline]
-pub(super) fn empty<T>(list: &mut Vec<T>, held: usize) {
+fn clear<T>(list: &mut Vec<T>) {
     if !list.is_empty() {
         list.clear();
     }
+}
+
+/// Gives half of the memory of an empty list back if that is much more than what it held lately, so
+/// that an idle node does not keep what a burst took.
+pub(super) fn give_back<T>(list: &mut Vec<T>, held: usize) {
     if list.capacity() > KEPT_ELEMENTS && list.capacity() / 4 > held {
         list.shrink_to(list.capacity() / 2);
     }
@@ -79,13 +117,22 @@ mod tests {
 
     #[test]
     fn the_memory_of_a_burst_is_given_back_by_and_by() {
-        let mut list = vec![0; 1000];
-        empty(&mut list, 1000);
-        assert_eq!(list.capacity(), 1000, "the next burst may come at once");
-        for _ in 0..10 {
-            empty(&mut list, 1);
+        let mut spare = Spare::default();
+        let mut parts = spare.take();
+        parts.messages = vec![Message::default(); 1000];
+        for number in READYS_A_REVIEW..READYS_A_REVIEW * 20 {
+            parts.number = number;
+            parts.note_sizes();
+            spare.keep(parts);
+            parts = spare.take();
+            if number == READYS_A_REVIEW {
+                let kept = parts.messages.capacity();
+                assert_eq!(kept, 1000, "the next burst may come at once");
+            }
+            parts.messages.push(Message::default());
         }
-        assert!(list.capacity() <= KEPT_ELEMENTS, "{}", list.capacity());
+        let kept = parts.messages.capacity();
+        assert!(kept <= KEPT_ELEMENTS, "{kept}");
     }
 
     #[test]

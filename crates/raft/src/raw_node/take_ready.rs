@@ -4,7 +4,7 @@ use super::advance::ApplyBatch;
 use super::ready::Parts;
 use super::storage_messages::{AppendWork, apply_message};
 use super::{RawNode, Ready};
-use crate::eraftpb::{Entry, HardState};
+use crate::eraftpb::Entry;
 use crate::log::{encoded_and_payload_bytes, push_shared};
 use crate::{Error, Result, SoftState, Storage};
 
@@ -40,16 +40,18 @@ impl<S: Storage> RawNode<S> {
         self.raft.send_reads()?;
         let mut parts = self.spare.take();
         self.take_committed(&mut parts.committed)?;
-        self.take_append_work(&mut parts);
         let hard_state = self.raft.hard_state();
+        let vote_or_term_changed =
+            hard_state.term != self.prev_hs.term || hard_state.vote != self.prev_hs.vote;
+        let changed = vote_or_term_changed || hard_state.commit != self.prev_hs.commit;
+        parts.hs = (changed && !hard_state.is_empty()).then_some(hard_state);
+        self.take_append_work(&mut parts);
         self.ready_number += 1;
         parts.number = self.ready_number;
         parts.ss = self.changed_soft_state();
         parts.read_states = std::mem::take(&mut self.raft.read_states);
         self.raft.outbox.swap_immediate(&mut parts.messages);
-        parts.must_sync = !parts.entries.is_empty()
-            || hard_state.term != self.prev_hs.term
-            || hard_state.vote != self.prev_hs.vote;
+        parts.must_sync = !parts.entries.is_empty() || vote_or_term_changed;
         if self.async_storage_writes {
             self.address_to_threads(&mut parts)?;
         } else {
@@ -76,7 +78,6 @@ impl<S: Storage> RawNode<S> {
 
     fn take_append_work(&self, parts: &mut Parts) {
         push_shared(&mut parts.entries, self.raft.log.next_unstable_entries());
-        parts.hs = self.changed_hard_state();
         parts.snapshot = self
             .raft
             .log
@@ -103,20 +104,13 @@ impl<S: Storage> RawNode<S> {
         (soft_state != self.prev_ss).then_some(soft_state)
     }
 
-    fn changed_hard_state(&self) -> Option<HardState> {
-        let hard_state = self.raft.hard_state();
-        (hard_state != self.prev_hs && !hard_state.is_empty()).then_some(hard_state)
-    }
-
     /// Puts the entries that are to be applied into an empty list.
     pub(super) fn take_committed(&mut self, list: &mut Vec<Entry>) -> Result<()> {
         let allow_unstable = self.apply_unstable_entries;
         if !self.raft.log.has_next_committed_entries(allow_unstable) {
             return Ok(());
         }
-        self.raft
-            .log
-            .read_next_committed_entries(allow_unstable, list)?;
+        self.raft.log.read_committed(allow_unstable, list)?;
         self.accept_committed(list)
     }
 

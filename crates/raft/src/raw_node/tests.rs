@@ -311,6 +311,53 @@ fn candidate_of_three(async_storage_writes: bool) -> RawNode<MemStorage> {
     node
 }
 
+fn from_2(kind: MessageType, index: u64) -> Message {
+    Message {
+        msg_type: kind.into(),
+        from: 2,
+        to: 1,
+        term: 1,
+        index,
+        ..Message::default()
+    }
+}
+
+/// The commit indexes that a leader of three tells node 2 when its disk is done with three proposals,
+/// of which the followers have acknowledged some before.
+fn told_when_the_disk_is_done(acknowledged: &[u64]) -> Vec<u64> {
+    let mut node = candidate_of_three(false);
+    let ready = node.ready().unwrap();
+    store(&mut node, &ready);
+    node.advance(ready).unwrap();
+    node.step(from_2(MessageType::MsgRequestVoteResponse, 0))
+        .unwrap();
+    assert!(node.is_leader());
+    settle(&mut node);
+    node.step(from_2(MessageType::MsgAppendResponse, 1))
+        .unwrap();
+    settle(&mut node);
+    for data in ["a", "b", "c"] {
+        node.propose("", data).unwrap();
+    }
+    let ready = node.ready().unwrap();
+    for index in acknowledged {
+        node.step(from_2(MessageType::MsgAppendResponse, *index))
+            .unwrap();
+    }
+    store(&mut node, &ready);
+    let light = node.advance(ready).unwrap();
+    assert_eq!(node.progress(1).unwrap().matched, 4);
+    let to_2 = light.messages().iter().filter(|message| message.to == 2);
+    to_2.map(|message| message.commit).collect()
+}
+
+#[test]
+fn a_leader_whose_disk_is_late_tells_each_commit_as_one_whose_disk_is_early() {
+    assert_eq!(told_when_the_disk_is_done(&[]), []);
+    assert_eq!(told_when_the_disk_is_done(&[2]), [2]);
+    assert_eq!(told_when_the_disk_is_done(&[2, 3, 4]), [2, 3, 4]);
+}
+
 fn asks_for_votes(messages: &[Message]) -> bool {
     messages
         .iter()

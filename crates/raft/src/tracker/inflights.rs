@@ -45,6 +45,7 @@ impl Inflights {
     /// # Errors
     ///
     /// [`Error::Fatal`] when the window is full; the caller must ask [`Inflights::full`] first.
+    #[inline]
     pub fn add(&mut self, index: u64, bytes: u64) -> Result<()> {
         if self.full() {
             return Err(Error::fatal(format!(
@@ -59,6 +60,7 @@ impl Inflights {
     }
 
     /// Forgets the messages whose last index is `to` or less: the follower has acknowledged them.
+    #[inline]
     pub fn free_le(&mut self, to: u64) {
         while let Some(first) = self.window.front() {
             if first.index > to {
@@ -70,6 +72,7 @@ impl Inflights {
     }
 
     /// Whether no further message may be sent.
+    #[inline]
     pub fn full(&self) -> bool {
         self.window.len() >= self.messages_max
             || (self.bytes_max != 0 && self.bytes >= self.bytes_max)

@@ -109,6 +109,7 @@ impl Progress {
     /// # Errors
     ///
     /// [`Error::Fatal`] when nothing may be sent in this state, or when the window was full.
+    #[inline]
     pub fn sent_entries(&mut self, entries: usize, bytes: u64) -> Result<()> {
         match self.state {
             ProgressState::Replicate => {
@@ -133,17 +134,20 @@ impl Progress {
     }
 
     /// Whether telling the follower this commit index can move its own.
+    #[inline]
     pub fn can_bump_commit(&self, commit: u64) -> bool {
         commit > self.sent_commit && self.sent_commit < self.next.saturating_sub(1)
     }
 
     /// Notes that a message with this commit index left. The last one counts: a heartbeat that names a
     /// lower one may have been sent because the one before is lost.
+    #[inline]
     pub fn update_sent_commit(&mut self, commit: u64) {
         self.sent_commit = commit;
     }
 
     /// Takes in that the follower acknowledged `index`. Returns `false` when that is old news.
+    #[inline]
     pub fn maybe_update(&mut self, index: u64) -> bool {
         if index <= self.matched {
             return false;
@@ -192,6 +196,7 @@ impl Progress {
 
     /// Whether the flow of entries is throttled: it waits for an answer to a probe, for a snapshot,
     /// or for room in the window.
+    #[inline]
     pub fn is_paused(&self) -> bool {
         match self.state {
             ProgressState::Probe | ProgressState::Replicate => self.msg_app_flow_paused,

@@ -26,6 +26,7 @@ impl ProgressMap {
     }
 
     /// As `position`, for lookups; in the usual few members, looking at each is the fastest.
+    #[inline]
     fn find(&self, id: u64) -> Option<usize> {
         const FEW_MEMBERS: usize = 8;
         if self.peers.len() <= FEW_MEMBERS {
@@ -35,18 +36,21 @@ impl ProgressMap {
     }
 
     /// The progress of a node, or `None` when it is not part of the configuration.
+    #[inline]
     pub fn get(&self, id: u64) -> Option<&Progress> {
         let position = self.find(id)?;
         self.peers.get(position).map(|(_, progress)| progress)
     }
 
     /// The progress of a node, for a change.
+    #[inline]
     pub fn get_mut(&mut self, id: u64) -> Option<&mut Progress> {
         let position = self.find(id)?;
         self.peers.get_mut(position).map(|(_, progress)| progress)
     }
 
     /// Whether the node is part of the configuration.
+    #[inline]
     pub fn contains(&self, id: u64) -> bool {
         self.find(id).is_some()
     }
@@ -83,6 +87,7 @@ impl ProgressMap {
 
     /// The id at a position of the order, for walks that need the rest of the leader in between:
     /// `while let Some(id) = map.id_at(position)`.
+    #[inline]
     pub fn id_at(&self, position: usize) -> Option<u64> {
         self.peers.get(position).map(|(id, _)| *id)
     }
@@ -104,6 +109,7 @@ impl ProgressMap {
 }
 
 impl AckedIndexer for ProgressMap {
+    #[inline]
     fn acked_index(&self, voter: u64) -> Option<u64> {
         self.get(voter).map(|progress| progress.matched)
     }

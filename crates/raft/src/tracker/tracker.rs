@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Configuration, Inflights, Progress, ProgressMap};
 use crate::eraftpb::ConfState;
-use crate::quorum::{IdSet, VoteResult};
+use crate::quorum::{AckedIndexer, IdSet, VoteResult};
 
 /// The outcome of counting the votes of one campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,23 @@ pub struct ProgressTracker {
     pub max_inflight: usize,
     /// The soft bound on bytes in flight to one follower; 0 for none.
     pub max_inflight_bytes: u64,
+}
+
+/// What is known of all members, and supposed of one.
+struct Supposed<'a> {
+    progress: &'a ProgressMap,
+    id: u64,
+    index: u64,
+}
+
+impl AckedIndexer for Supposed<'_> {
+    fn acked_index(&self, voter: u64) -> Option<u64> {
+        if voter == self.id {
+            Some(self.index)
+        } else {
+            self.progress.acked_index(voter)
+        }
+    }
 }
 
 impl ProgressTracker {
@@ -73,6 +90,15 @@ impl ProgressTracker {
         } else {
             self.config.voters.committed_index(&self.progress)
         }
+    }
+
+    /// As [`committed`](Self::committed) would be, at most, if `id` had acknowledged `index`.
+    pub(crate) fn committed_with(&self, id: u64, index: u64) -> u64 {
+        self.config.voters.committed_index(&Supposed {
+            progress: &self.progress,
+            id,
+            index,
+        })
     }
 
     /// Whether a quorum of voters was heard of since the last check.
