@@ -12,6 +12,10 @@ ci *STEPS:
 demo *ARGS:
     cargo run --release --bin memstore-demo -- {{ARGS}}
 
+# Real nodes, killed, stopped, cut off, on full and hung disks, while clients use them.
+torture *ARGS:
+    cargo run --release --bin memstore-torture -- {{ARGS}}
+
 # Format everything.
 fmt:
     cargo fmt --all

@@ -6,13 +6,15 @@
 //! - [`static_members`], [`dynamic_members`]: the two ways to start a node,
 //! - [`service`]: one node process from its start to its shutdown,
 //! - [`program`]: what every program of this package does first and last,
-//! - [`http_client`]: a client of the HTTP interface, for the demo and for tests.
+//! - [`http_client`]: a client of the HTTP interface, for the demo and for tests,
+//! - [`processes`]: nodes as processes of the demo and of the torture test.
 #![deny(unsafe_code)]
 
 pub mod config;
 pub mod dynamic_members;
 pub mod http_client;
 pub mod ports;
+pub mod processes;
 pub mod program;
 pub mod service;
 pub mod state_machine;

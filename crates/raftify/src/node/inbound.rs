@@ -236,8 +236,12 @@ fn check(message: &Message, from: u64, own_id: u64) -> Result<(), &'static str> 
     if message.to != own_id {
         return Err("it is for another node");
     }
-    // A request to transfer names the node that shall lead.
-    let forwarded = message.msg_type() == MessageType::MsgTransferLeader;
+    // A request to transfer names the node that shall lead; a read that reached a node which leads
+    // no more is passed on with the name of the node that waits for the answer.
+    let forwarded = matches!(
+        message.msg_type(),
+        MessageType::MsgTransferLeader | MessageType::MsgReadIndex
+    );
     if message.from != from && !forwarded {
         return Err("it is another node's");
     }
@@ -307,6 +311,16 @@ mod tests {
         assert!(check(&append(&[(12, 3)]), 2, 1).is_err());
         assert!(check(&append(&[(11, 2)]), 2, 1).is_err());
         assert!(check(&append(&[(11, 6)]), 2, 1).is_err());
+    }
+
+    #[test]
+    fn a_read_that_a_former_leader_passes_on_is_taken() {
+        let read = Message {
+            msg_type: MessageType::MsgReadIndex as i32,
+            ..append(&[])
+        };
+        assert!(check(&read, 3, 1).is_ok());
+        assert!(check(&read, 3, 9).is_err());
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) const STATIC: &str = env!("CARGO_BIN_EXE_memstore-static-members");
 pub(crate) const DYNAMIC: &str = env!("CARGO_BIN_EXE_memstore-dynamic-members");
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_memstore-client");
 pub(crate) const DEMO: &str = env!("CARGO_BIN_EXE_memstore-demo");
+pub(crate) const TORTURE: &str = env!("CARGO_BIN_EXE_memstore-torture");
 
 /// Waits until `condition` gives a value.
 pub(crate) async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {

@@ -1,17 +1,15 @@
 //! The three nodes together.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use memstore::config::ClusterConfig;
-use memstore::http_client::HttpClient;
 use memstore::ports::free_ports;
+use memstore::processes::{NodeProcess, NodeSpec, ask, config_text};
 use tokio::time::{Instant, sleep};
 
 use crate::DemoOptions;
 use crate::error::DemoError;
-use crate::node_process::{NodeProcess, NodeSpec};
 
 /// How many nodes the demo has.
 pub(crate) const NODES: usize = 3;
@@ -43,7 +41,7 @@ impl Cluster {
         let config = dir.join(CONFIG_FILE);
         if !config.exists() {
             let ports = ports(options.raft_ports.as_deref())?;
-            std::fs::write(&config, config_text(&ports)).map_err(file_error(&config))?;
+            std::fs::write(&config, text_of(&ports)).map_err(file_error(&config))?;
         } else if options.raft_ports.is_some() {
             return Err(DemoError::Usage(format!(
                 "{} already holds a cluster with its own Raft ports; leave --raft-ports out or \
@@ -60,6 +58,8 @@ impl Cluster {
             .map(|((id, peer), http_port)| NodeSpec {
                 id,
                 raft_addr: peer.addr.clone(),
+                listen: None,
+                launcher: Vec::new(),
                 http_addr: format!("127.0.0.1:{http_port}"),
                 data_dir: dir.join(format!("node-{id}")),
                 log: dir.join(format!("node-{id}.log")),
@@ -112,7 +112,7 @@ impl Cluster {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             for addr in self.http_addresses() {
-                if let Some(leader) = ask(&addr, "/leader_id", "leader_id").await {
+                if let Some(leader) = ask(&addr, "/leader_id", "leader_id", ASK_TIMEOUT).await {
                     return Ok(leader);
                 }
             }
@@ -122,20 +122,23 @@ impl Cluster {
 
     /// Kills a node with SIGKILL.
     pub(crate) async fn kill(&mut self, id: u64) -> Result<(), DemoError> {
-        self.node(id)?.kill().await
+        Ok(self.node(id)?.kill().await?)
     }
 
     /// Starts a node that was killed, on the directory that it had.
     pub(crate) fn restart(&mut self, id: u64) -> Result<(), DemoError> {
         let config = self.config.clone();
-        self.node(id)?.start(&config)
+        Ok(self.node(id)?.start(&config)?)
     }
 
     /// Waits until the node knows a leader.
     pub(crate) async fn wait_ready(&mut self, id: u64) -> Result<(), DemoError> {
         let addr = self.node(id)?.spec.http_addr.clone();
         let deadline = Instant::now() + READY_TIMEOUT;
-        while ask(&addr, "/readyz", "leader_id").await.is_none() {
+        while ask(&addr, "/readyz", "leader_id", ASK_TIMEOUT)
+            .await
+            .is_none()
+        {
             self.pause(deadline, || format!("node {id} finding a leader"))
                 .await?;
         }
@@ -148,7 +151,7 @@ impl Cluster {
         let addr = self.node(leader)?.spec.http_addr.clone();
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            if let Some(index) = ask(&addr, "/debug", "commit_index").await {
+            if let Some(index) = ask(&addr, "/debug", "commit_index", ASK_TIMEOUT).await {
                 return Ok(index);
             }
             self.pause(deadline, || "the leader telling its commit index".into())
@@ -160,7 +163,7 @@ impl Cluster {
     pub(crate) async fn wait_applied(&mut self, id: u64, index: u64) -> Result<(), DemoError> {
         let addr = self.node(id)?.spec.http_addr.clone();
         let deadline = Instant::now() + READY_TIMEOUT;
-        while ask(&addr, "/debug", "applied_index")
+        while ask(&addr, "/debug", "applied_index", ASK_TIMEOUT)
             .await
             .is_none_or(|applied| applied < index)
         {
@@ -174,7 +177,7 @@ impl Cluster {
 
     /// An error when a node that should run has ended.
     pub(crate) fn check(&mut self) -> Result<(), DemoError> {
-        self.nodes.iter_mut().try_for_each(NodeProcess::check)
+        Ok(self.nodes.iter_mut().try_for_each(NodeProcess::check)?)
     }
 
     /// Tells of nodes that have ended since the last call; answers whether any still runs.
@@ -211,16 +214,6 @@ impl Cluster {
     }
 }
 
-/// The number under `field` of a node's JSON answer; none when it did not answer 200.
-async fn ask(addr: &str, path: &str, field: &str) -> Option<u64> {
-    let mut client = HttpClient::new(addr, ASK_TIMEOUT);
-    let answer = client.get(path).await.ok()?;
-    if answer.status != 200 {
-        return None;
-    }
-    answer.json().get(field)?.as_u64()
-}
-
 fn ports(wanted: Option<&[u16]>) -> Result<Vec<u16>, DemoError> {
     match wanted {
         Some(ports) => Ok(ports.to_vec()),
@@ -228,15 +221,10 @@ fn ports(wanted: Option<&[u16]>) -> Result<Vec<u16>, DemoError> {
     }
 }
 
-fn config_text(raft_ports: &[u16]) -> String {
-    let mut text = String::from("# The cluster of memstore-demo.\n");
-    for (id, port) in (1..).zip(raft_ports) {
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "\n[[raft.peers]]\nip = \"127.0.0.1\"\nport = {port}\nnode_id = {id}\nrole = \"{}\"\n",
-            if id == 1 { "leader" } else { "voter" },
-        );
-    }
-    text
+fn text_of(raft_ports: &[u16]) -> String {
+    let peers: Vec<_> = raft_ports
+        .iter()
+        .map(|port| ("127.0.0.1".to_owned(), *port))
+        .collect();
+    config_text("", &peers)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use memstore::config::ConfigError;
+use memstore::processes::ProcessError;
 use thiserror::Error;
 
 /// The text says what to do where there is something to do.
@@ -35,26 +36,9 @@ pub(crate) enum DemoError {
     /// No free ports.
     #[error("cannot find free ports: {0}; name them with --http-ports and --raft-ports")]
     Ports(io::Error),
-    /// A process cannot be started.
-    #[error("cannot start node {id}: {source}")]
-    Spawn {
-        /// The node.
-        id: u64,
-        /// The reason.
-        source: io::Error,
-    },
-    /// A node ended that should run.
-    #[error("node {id} ended ({status}); the end of its log {}:\n{tail}", log.display())]
-    NodeEnded {
-        /// The node.
-        id: u64,
-        /// How it ended.
-        status: String,
-        /// Its log.
-        log: PathBuf,
-        /// The last lines of it.
-        tail: String,
-    },
+    /// A node process went wrong.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     /// Something did not happen in time.
     #[error("{what} did not happen within {timeout:?}; the nodes' logs are in {}", dir.display())]
     Deadline {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use memstore::processes::OutageClock;
 use tokio::task::JoinSet;
 
 use crate::error::DemoError;
 use crate::input::Pair;
-use crate::outage::OutageClock;
 use crate::progress::Progress;
 use crate::write::Writer;
 

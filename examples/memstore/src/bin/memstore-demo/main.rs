@@ -4,9 +4,6 @@ mod cluster;
 mod error;
 mod input;
 mod load;
-mod node;
-mod node_process;
-mod outage;
 mod progress;
 mod report;
 mod scenario;
@@ -17,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use memstore::program;
+use memstore::{processes, program};
 
 /// Starts three memstore nodes, each a process with its data on disk, loads them, kills the
 /// leader in the middle of a second load, restarts it, and reads every acknowledged key back
@@ -75,7 +72,7 @@ fn main() -> ExitCode {
     match options.command {
         Some(Command::Node(node)) => {
             program::init_logs(program::NODE_LOGS);
-            program::run("memstore-demo node", node::run(node))
+            program::run("memstore-demo node", processes::child::run(node))
         }
         None => {
             program::init_logs("warn");

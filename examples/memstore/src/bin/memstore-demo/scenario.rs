@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use memstore::processes::OutageClock;
 use memstore::program;
 
 use crate::DemoOptions;
@@ -12,7 +13,6 @@ use crate::cluster::Cluster;
 use crate::error::DemoError;
 use crate::input::{self, Input, Pair};
 use crate::load::{self, Acknowledged, LoadReport};
-use crate::outage::OutageClock;
 use crate::progress::Progress;
 use crate::{report, verify};
 

@@ -12,10 +12,17 @@ struct State {
 
 /// Finds the longest time without an acknowledged write, from the moment it is told to watch.
 #[derive(Debug)]
-pub(crate) struct OutageClock(Mutex<State>);
+pub struct OutageClock(Mutex<State>);
+
+impl Default for OutageClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl OutageClock {
-    pub(crate) fn new() -> Self {
+    /// One that does not watch yet.
+    pub fn new() -> Self {
         Self(Mutex::new(State {
             watching: false,
             last_acknowledged: Instant::now(),
@@ -23,16 +30,17 @@ impl OutageClock {
         }))
     }
 
-    /// Watches from `now` on.
-    pub(crate) fn watch(&self, now: Instant) {
+    /// Watches from `now` on, anew.
+    pub fn watch(&self, now: Instant) {
         self.update(|state| {
             state.watching = true;
+            state.longest = Duration::ZERO;
             state.last_acknowledged = now;
         });
     }
 
     /// A write was acknowledged.
-    pub(crate) fn acknowledged(&self, now: Instant) {
+    pub fn acknowledged(&self, now: Instant) {
         self.update(|state| {
             if state.watching {
                 let gap = now.saturating_duration_since(state.last_acknowledged);
@@ -43,7 +51,7 @@ impl OutageClock {
     }
 
     /// The longest time without an acknowledged write so far.
-    pub(crate) fn longest(&self) -> Duration {
+    pub fn longest(&self) -> Duration {
         self.update(|state| state.longest)
     }
 
@@ -68,5 +76,9 @@ mod tests {
         clock.acknowledged(at(3400));
         clock.acknowledged(at(3410));
         assert_eq!(clock.longest(), Duration::from_millis(1400));
+        clock.watch(at(5000));
+        assert_eq!(clock.longest(), Duration::ZERO);
+        clock.acknowledged(at(5200));
+        assert_eq!(clock.longest(), Duration::from_millis(200));
     }
 }

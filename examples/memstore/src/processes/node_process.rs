@@ -1,4 +1,4 @@
-//! One node process as the demo sees it.
+//! One node process as the program that started it sees it.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::error::DemoError;
+use super::ProcessError;
 
 /// How long a node may take to stop after it was asked to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -17,37 +17,53 @@ const TAIL_LINES: usize = 12;
 
 /// Where a node is and what it needs to start.
 #[derive(Debug, Clone)]
-pub(crate) struct NodeSpec {
-    pub(crate) id: u64,
-    pub(crate) raft_addr: String,
-    pub(crate) http_addr: String,
-    pub(crate) data_dir: PathBuf,
-    pub(crate) log: PathBuf,
+pub struct NodeSpec {
+    /// Its id.
+    pub id: u64,
+    /// The address by which the others know it, as the cluster's file has it.
+    pub raft_addr: String,
+    /// Where it listens for the others, when that is elsewhere.
+    pub listen: Option<String>,
+    /// Where it serves HTTP.
+    pub http_addr: String,
+    /// Where it keeps its data.
+    pub data_dir: PathBuf,
+    /// Where its log goes, of all its processes one after the other.
+    pub log: PathBuf,
+    /// A command that runs the one behind it, such as one that enters a namespace. Often empty.
+    pub launcher: Vec<String>,
 }
 
 /// A node and its process, when it runs.
 #[derive(Debug)]
-pub(crate) struct NodeProcess {
-    pub(crate) spec: NodeSpec,
+pub struct NodeProcess {
+    /// Where it is.
+    pub spec: NodeSpec,
     child: Option<Child>,
 }
 
 impl NodeProcess {
-    pub(crate) fn new(spec: NodeSpec) -> Self {
+    /// A node that does not run yet.
+    pub fn new(spec: NodeSpec) -> Self {
         Self { spec, child: None }
     }
 
     /// Starts this program again as a node. Its standard input is a pipe that nobody writes to:
-    /// it closes when this process ends, however that happens, and the node ends with it.
-    pub(crate) fn start(&mut self, config: &Path) -> Result<(), DemoError> {
+    /// it closes when this process ends, however that happens, and the node ends with it. The
+    /// program must have a hidden subcommand `node` that runs [`child::run`](super::child::run).
+    ///
+    /// # Errors
+    /// When the process cannot be started or its log not be opened.
+    pub fn start(&mut self, config: &Path) -> Result<(), ProcessError> {
         let id = self.spec.id;
-        let failed = |source| DemoError::Spawn { id, source };
+        let failed = |source| ProcessError::System { id, source };
         let log = open_log(&self.spec.log)?;
         let program = std::env::current_exe().map_err(failed)?;
-        let mut command = Command::new(program);
+        let mut command = self.launch(&program);
         command
             .arg("node")
             .args(["--raft-addr", &self.spec.raft_addr])
+            .args(self.spec.listen.iter().flat_map(|addr| ["--listen", addr]))
             .args(["--web-server", &self.spec.http_addr])
             .arg("--config")
             .arg(config)
@@ -64,13 +80,25 @@ impl NodeProcess {
         Ok(())
     }
 
+    fn launch(&self, program: &Path) -> Command {
+        let Some((first, rest)) = self.spec.launcher.split_first() else {
+            return Command::new(program);
+        };
+        let mut command = Command::new(first);
+        command.args(rest).arg(program);
+        command
+    }
+
     /// The process id, while it runs.
-    pub(crate) fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().and_then(Child::id)
     }
 
-    /// An error when the process has ended by itself.
-    pub(crate) fn check(&mut self) -> Result<(), DemoError> {
+    /// Looks whether it still runs.
+    ///
+    /// # Errors
+    /// [`ProcessError::Ended`] when the process has ended by itself.
+    pub fn check(&mut self) -> Result<(), ProcessError> {
         let Some(child) = &mut self.child else {
             return Ok(());
         };
@@ -82,19 +110,20 @@ impl NodeProcess {
     }
 
     /// How the process ended, when it has ended since the last call.
-    pub(crate) fn take_ended(&mut self) -> Option<String> {
+    pub fn take_ended(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().transpose()?;
         self.child = None;
         Some(status.map_or_else(|error| error.to_string(), |status| status.to_string()))
     }
 
     /// Whether it runs, as far as the last look told.
-    pub(crate) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.child.is_some()
     }
 
-    fn ended(&self, status: String) -> DemoError {
-        DemoError::NodeEnded {
+    /// The error that tells of an end, with the last lines of the log.
+    pub fn ended(&self, status: String) -> ProcessError {
+        ProcessError::Ended {
             id: self.spec.id,
             status,
             log: self.spec.log.clone(),
@@ -102,19 +131,45 @@ impl NodeProcess {
         }
     }
 
+    /// Sends the process a signal, such as `STOP`.
+    ///
+    /// # Errors
+    /// When it does not run or the signal cannot be sent.
+    pub async fn signal(&self, name: &str) -> Result<(), ProcessError> {
+        let id = self.spec.id;
+        let failed = |source| ProcessError::System { id, source };
+        let pid = self
+            .pid()
+            .ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+        let status = Command::new("kill")
+            .args([format!("-{name}"), pid.to_string()])
+            .status()
+            .await
+            .map_err(failed)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(failed(std::io::Error::other(format!(
+            "kill -{name}: {status}"
+        ))))
+    }
+
     /// Kills the process with SIGKILL: it runs no line of its code after this.
-    pub(crate) async fn kill(&mut self) -> Result<(), DemoError> {
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn kill(&mut self) -> Result<(), ProcessError> {
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
-        child.kill().await.map_err(|source| DemoError::Spawn {
+        child.kill().await.map_err(|source| ProcessError::System {
             id: self.spec.id,
             source,
         })
     }
 
     /// Asks the process to stop and waits for it; kills it when it does not.
-    pub(crate) async fn stop(&mut self) {
+    pub async fn stop(&mut self) {
         let Some(mut child) = self.child.take() else {
             return;
         };
@@ -137,12 +192,12 @@ impl NodeProcess {
     }
 }
 
-fn open_log(path: &Path) -> Result<File, DemoError> {
+fn open_log(path: &Path) -> Result<File, ProcessError> {
     OpenOptions::new()
         .create(true)
         .append(true)
         .open(path)
-        .map_err(|source| DemoError::File {
+        .map_err(|source| ProcessError::Log {
             path: path.to_owned(),
             source,
         })

@@ -1,0 +1,70 @@
+//! The torture test of real processes, short. `.ci/run processes` has the long one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use support::{TORTURE, run_to_end};
+
+#[test]
+fn kills_pauses_and_partitions_leave_a_linearizable_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    let arguments = [
+        "--seconds",
+        "8",
+        "--clients",
+        "6",
+        "--faults",
+        "kill,pause,partition",
+        "--dir",
+        &data,
+    ];
+    let (code, stdout, stderr) = run_to_end(TORTURE, &arguments, dir.path());
+    assert_eq!(code, Some(0), "{stdout}\n{stderr}");
+    for words in [
+        "3 nodes for 8 s",
+        "kill -9 of node",
+        "(SIGSTOP)",
+        "in a minority by itself",
+        "keys are read back through node 3",
+        "passed: the history is linearizable, and all nodes have converged",
+    ] {
+        assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");
+    }
+}
+
+#[test]
+fn a_run_that_did_not_do_what_was_asked_for_fails_and_keeps_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let named = data.display().to_string();
+    let arguments = [
+        "--seed",
+        "7",
+        "--seconds",
+        "0",
+        "--faults",
+        "kill",
+        "--network",
+        "loopback",
+        "--dir",
+        &named,
+    ];
+    let (code, stdout, stderr) = run_to_end(TORTURE, &arguments, dir.path());
+    assert_eq!(code, Some(1), "{stdout}\n{stderr}");
+    for words in [
+        "loopback with proxies",
+        "FAILED: faults that were asked for never happened: kill",
+        "run it again: memstore-torture --seed 7",
+        "--faults kill --network loopback",
+    ] {
+        assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");
+    }
+    for kept in ["history.txt", "node-1.log", "cluster_config.toml"] {
+        assert!(data.join(kept).exists(), "{kept}");
+    }
+    // The directory belongs to that run.
+    let (code, _, stderr) = run_to_end(TORTURE, &arguments, dir.path());
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("is not empty"), "{stderr}");
+}
