@@ -70,9 +70,15 @@ async fn start() -> Result<(Node, SharedTable), String> {
     let mut started = Vec::new();
     for id in 1..=NODES {
         let table = SharedTable::default();
-        let node = Node::new(id, config.clone(), nodes.clone(), SharedLog::default(), table.clone())
-            .await
-            .map_err(|error| error.to_string())?;
+        let node = Node::new(
+            id,
+            config.clone(),
+            nodes.clone(),
+            SharedLog::default(),
+            table.clone(),
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         nodes.insert(id, node.clone());
         started.push((node, table));
     }

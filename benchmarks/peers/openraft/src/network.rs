@@ -63,7 +63,9 @@ impl Way {
         if self.node.is_none() {
             self.node = self.nodes.get(self.target);
         }
-        self.node.clone().ok_or_else(|| unreachable("it has not started"))
+        self.node
+            .clone()
+            .ok_or_else(|| unreachable("it has not started"))
     }
 }
 
@@ -79,7 +81,10 @@ impl RaftNetworkV2<Types> for Way {
         request: AppendEntriesRequest<Types>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        self.node()?.append_entries(request).await.map_err(unreachable)
+        self.node()?
+            .append_entries(request)
+            .await
+            .map_err(unreachable)
     }
 
     async fn vote(
@@ -97,8 +102,8 @@ impl RaftNetworkV2<Types> for Way {
         _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        Err(StreamingError::Unreachable(Unreachable::new(&AnyError::error(
-            "nothing is compacted while it is measured",
-        ))))
+        Err(StreamingError::Unreachable(Unreachable::new(
+            &AnyError::error("nothing is compacted while it is measured"),
+        )))
     }
 }

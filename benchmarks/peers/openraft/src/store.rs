@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
-use openraft::alias::{
-    EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf,
-};
+use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf};
 use openraft::entry::RaftEntry as _;
 use openraft::storage::{
     EntryResponder, IOFlushed, LogState, RaftLogReader, RaftLogStorage, RaftSnapshotBuilder,
@@ -63,7 +61,12 @@ impl RaftLogReader<Types> for SharedLog {
         &mut self,
         range: RB,
     ) -> Result<Vec<EntryOf<Types>>, io::Error> {
-        Ok(self.lock().entries.range(range).map(|(_, entry)| entry.clone()).collect())
+        Ok(self
+            .lock()
+            .entries
+            .range(range)
+            .map(|(_, entry)| entry.clone())
+            .collect())
     }
 
     async fn read_vote(&mut self) -> Result<Option<VoteOf<Types>>, io::Error> {
@@ -168,7 +171,8 @@ impl RaftStateMachine<Types> for SharedTable {
                     }
                 }
                 EntryPayload::Membership(membership) => {
-                    table.membership = StoredMembershipOf::<Types>::new(Some(entry.log_id), membership);
+                    table.membership =
+                        StoredMembershipOf::<Types>::new(Some(entry.log_id), membership);
                 }
             }
             let answer = table.applied;
@@ -189,7 +193,9 @@ impl RaftStateMachine<Types> for SharedTable {
         _meta: &SnapshotMetaOf<Types>,
         _snapshot: Self::SnapshotData,
     ) -> Result<(), io::Error> {
-        Err(io::Error::other("nothing is compacted while it is measured"))
+        Err(io::Error::other(
+            "nothing is compacted while it is measured",
+        ))
     }
 
     async fn get_current_snapshot(
@@ -203,6 +209,8 @@ impl RaftSnapshotBuilder<Types> for SharedTable {
     type SnapshotData = Vec<u8>;
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, Vec<u8>>, io::Error> {
-        Err(io::Error::other("nothing is compacted while it is measured"))
+        Err(io::Error::other(
+            "nothing is compacted while it is measured",
+        ))
     }
 }
