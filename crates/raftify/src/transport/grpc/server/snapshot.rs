@@ -1,5 +1,6 @@
 //! Receiving a snapshot: to the disk on a thread that may block, then to the core.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tonic::{Status, Streaming};
 use tracing::{info, warn};
 
 use super::Shared;
-use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
+use crate::snapshot::{SnapshotDescriptor, SnapshotFileError, SnapshotStore};
 use crate::transport::grpc::convert::origin_from;
 use crate::transport::grpc::proto::{InstallSnapshotReply, Origin, SnapshotChunk};
 use crate::transport::grpc::wire_error::refusal_status;
@@ -122,10 +123,20 @@ async fn store(
         .map_err(|error| Status::internal(error.to_string()))?;
     // A reason of the stream is the cause of the writer's, which is then "the stream broke".
     fed?;
-    written.map_err(|reason| {
-        warn!(reason, "a snapshot could not be kept");
-        Status::internal(reason)
+    written.inspect_err(|status| {
+        warn!(reason = status.message(), "a snapshot could not be kept");
     })
+}
+
+/// What a sender hears when its snapshot cannot be stored: a full disk is told from a broken one.
+fn not_stored(error: SnapshotFileError) -> Status {
+    let reason = error.to_string();
+    match io::Error::from(error).kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Status::resource_exhausted(reason)
+        }
+        _ => Status::internal(reason),
+    }
 }
 
 async fn feed(
@@ -156,11 +167,9 @@ fn spawn_writer(
     store: SnapshotStore,
     descriptor: SnapshotDescriptor,
     mut pieces: mpsc::Receiver<Piece>,
-) -> JoinHandle<Result<u64, String>> {
+) -> JoinHandle<Result<u64, Status>> {
     tokio::task::spawn_blocking(move || {
-        let mut receiver = store
-            .receive(&descriptor)
-            .map_err(|error| error.to_string())?;
+        let mut receiver = store.receive(&descriptor).map_err(not_stored)?;
         loop {
             match pieces.blocking_recv() {
                 Some(Piece::Chunk {
@@ -169,29 +178,27 @@ fn spawn_writer(
                     crc32c,
                 }) => {
                     check_crc(offset, &data, crc32c)?;
-                    receiver
-                        .write(offset, &data)
-                        .map_err(|error| error.to_string())?;
+                    receiver.write(offset, &data).map_err(not_stored)?;
                 }
                 Some(Piece::End) => {
                     let received = receiver.offset();
-                    receiver.finish().map_err(|error| error.to_string())?;
+                    receiver.finish().map_err(not_stored)?;
                     return Ok(received);
                 }
-                None => return Err("the stream broke".into()),
+                None => return Err(Status::internal("the stream broke")),
             }
         }
     })
 }
 
-fn check_crc(offset: u64, data: &[u8], announced: u32) -> Result<(), String> {
+fn check_crc(offset: u64, data: &[u8], announced: u32) -> Result<(), Status> {
     let found = crc32c::crc32c(data);
     if found == announced {
         return Ok(());
     }
-    Err(format!(
+    Err(Status::internal(format!(
         "the chunk at byte {offset} has the checksum {found:08x}, {announced:08x} was announced"
-    ))
+    )))
 }
 
 /// Gives the message to the core, waiting a little for room.
@@ -210,5 +217,25 @@ async fn deliver(shared: &Shared, origin: Origin, message: Message) -> Result<()
             }
             Err(refusal) => return Err(refusal_status(&refusal)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_sender_hears_whether_the_receivers_disk_is_full_or_broken() {
+        let error = |kind: io::ErrorKind| SnapshotFileError::Io {
+            path: "snapshots/1".into(),
+            source: kind.into(),
+        };
+        let full = not_stored(error(io::ErrorKind::StorageFull));
+        assert_eq!(full.code(), Code::ResourceExhausted);
+        assert!(full.message().contains("snapshots/1"), "{full}");
+        let broken = not_stored(error(io::ErrorKind::Other));
+        assert_eq!(broken.code(), Code::Internal);
     }
 }
