@@ -48,6 +48,38 @@ async fn a_proposal_during_a_transfer_that_fails_is_answered_and_the_node_lives(
 }
 
 #[tokio::test]
+async fn a_transfer_is_answered_when_a_third_node_wins_the_election() {
+    // Without pre-vote and lease, a campaign deposes a leader that is well.
+    let config = Config {
+        pre_vote: false,
+        check_quorum: false,
+        change_timeout: Duration::from_secs(600),
+        ..world_config()
+    };
+    let world = World::start(3, config);
+    let leader = world.leader().await;
+    let rest = world.others(leader);
+    let (away, third) = (rest[0], rest[1]);
+    world.propose_lines(leader, "before", 1).await;
+    world.all_have(1).await;
+    world.network.isolate(away);
+    let node = world.node(leader);
+    let mut transfer = std::pin::pin!(node.transfer_leader(away));
+    // The status comes through the same queue, so when it is there the transfer has begun.
+    tokio::select! {
+        biased;
+        early = &mut transfer => panic!("{early:?}"),
+        status = node.status() => drop(status.unwrap()),
+    }
+    world.node(third).campaign().await.unwrap();
+    let refused = transfer.await.unwrap_err();
+    let told = matches!(refused, MembershipError::NotApplicable(_));
+    assert!(told, "{refused}");
+    world.network.reconnect();
+    world.stop_all().await;
+}
+
+#[tokio::test]
 async fn writers_do_not_notice_that_leadership_moves() {
     let world = World::start(3, world_config());
     world.leader().await;

@@ -72,7 +72,7 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) reads: Reads,
     /// Set when time passed after the core may have answered reads by its lease.
     pub(super) lease_in_doubt: bool,
-    pub(super) transfer_waiters: Vec<(u64, oneshot::Sender<Result<(), crate::MembershipError>>)>,
+    pub(super) transfer_waiters: Vec<super::leadership::TransferWaiter>,
 
     /// The newest commit index that the core has handed out; each job takes it to the log writer.
     pub(super) held_commit: u64,

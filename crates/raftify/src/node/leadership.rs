@@ -13,6 +13,15 @@ use crate::transport::{NodeStatus, PeerStatus};
 
 type Reply = oneshot::Sender<Result<(), MembershipError>>;
 
+/// A caller that waits until a node leads.
+pub(super) struct TransferWaiter {
+    /// Who is to lead.
+    pub(super) to: u64,
+    /// The term in which that was asked for: another leader of a later one has come in between.
+    pub(super) term: u64,
+    pub(super) reply: Reply,
+}
+
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
     /// Whether a change can be proposed now.
     pub(super) fn check_change(&self, request: &ConfChangeRequest) -> Result<(), MembershipError> {
@@ -156,7 +165,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.raw_node
             .transfer_leader(to)
             .map_err(|error| fatal(&error))?;
-        self.transfer_waiters.push((to, reply));
+        let term = self.raw_node.term();
+        self.transfer_waiters
+            .push(TransferWaiter { to, term, reply });
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use raft::{ProgressState, SnapshotStatus};
 use tokio::time::Instant;
 
 use super::core::{RaftNodeCore, fatal, survivable};
+use super::leadership::TransferWaiter;
 use super::log_writer::LogJob;
 use super::metrics::add;
 use crate::apply::Responder;
@@ -154,15 +155,21 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         let leader_id = self.raw_node.leader_id();
         let transferring = self.raw_node.lead_transferee() != raft::INVALID_ID;
         let still_leads = self.raw_node.is_leader();
+        let now_term = self.raw_node.term();
         let mut left = Vec::new();
-        for (to, reply) in std::mem::take(&mut self.transfer_waiters) {
+        for waiter in std::mem::take(&mut self.transfer_waiters) {
+            let TransferWaiter { to, term, reply } = waiter;
+            let failed = |reason| Err(MembershipError::NotApplicable(reason));
             if leader_id == to {
                 reply.send(Ok(())).ok();
             } else if still_leads && !transferring {
                 let reason = format!("node {to} did not take over in time");
-                reply.send(Err(MembershipError::NotApplicable(reason))).ok();
+                reply.send(failed(reason)).ok();
+            } else if leader_id != raft::INVALID_ID && now_term > term {
+                let reason = format!("node {leader_id} leads in term {now_term}, not node {to}");
+                reply.send(failed(reason)).ok();
             } else if !reply.is_closed() {
-                left.push((to, reply));
+                left.push(TransferWaiter { to, term, reply });
             }
         }
         self.transfer_waiters = left;
