@@ -14,6 +14,7 @@ use raftify::storage::{
 use crate::gate::Gate;
 use crate::lock;
 use crate::observer::Observer;
+use crate::plan::Fault;
 use crate::rng::Rng;
 
 /// How fast a disk is.
@@ -218,10 +219,11 @@ impl SimDisk {
             self.platter.put(&mut self.memory, batch)?;
         }
         self.poisoned = Some(reason.into());
-        self.platter.observer.count(match failure {
-            DiskFailure::Full => "writes to a full disk",
-            DiskFailure::Sync => "failed syncs",
-        });
+        let (fault, what) = match failure {
+            DiskFailure::Full => (Fault::FullDisks, "writes to a full disk"),
+            DiskFailure::Sync => (Fault::FailedSyncs, "failed syncs"),
+        };
+        self.platter.observer.inject(fault, what);
         Err(self.io(reason))
     }
 }

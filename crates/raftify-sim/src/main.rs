@@ -1,12 +1,17 @@
 //! Runs seeds until one fails, or the time is over.
 
-use std::collections::BTreeMap;
+mod summary;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use raftify_sim::{Report, run};
+use raftify_sim::reduction::Reduction;
+use raftify_sim::shrink::{Budget, shrink};
+use raftify_sim::{Report, run_reduced};
+
+use crate::summary::Summary;
 
 /// Whole raftify clusters on a virtual clock, with faults and checkers.
 #[derive(Debug, Parser)]
@@ -27,47 +32,11 @@ struct Options {
     /// Show the last events of each node although nothing failed.
     #[arg(long)]
     trace: bool,
-}
-
-/// What all runs together did.
-#[derive(Default)]
-struct Summary {
-    seeds: u64,
-    simulated: Duration,
-    events: u64,
-    counters: BTreeMap<&'static str, u64>,
-    failed: Vec<(u64, String)>,
-}
-
-impl Summary {
-    fn add(&mut self, report: &Report) {
-        self.seeds += 1;
-        self.simulated += report.simulated;
-        self.events += report.events;
-        for (name, count) in &report.counters {
-            *self.counters.entry(name).or_default() += count;
-        }
-        if let Some(violation) = &report.violation {
-            self.failed.push((report.plan.seed, violation.clone()));
-        }
-    }
-
-    fn show(&self, took: Duration) {
-        let hours = self.simulated.as_secs() as f64 / 3_600.0;
-        println!(
-            "{} seeds in {:.1} s ({:.1} a second), {hours:.2} simulated hours, {} events",
-            self.seeds,
-            took.as_secs_f64(),
-            self.seeds as f64 / took.as_secs_f64().max(0.001),
-            self.events,
-        );
-        for (name, count) in &self.counters {
-            println!("{count:>12}  {name}");
-        }
-        for (seed, violation) in &self.failed {
-            println!("seed {seed}: {violation}");
-        }
-    }
+    /// Make the first failure small, and show what is left.
+    #[arg(long)]
+    shrink: bool,
+    #[command(flatten)]
+    reduction: Reduction,
 }
 
 fn first_seed(options: &Options) -> u64 {
@@ -86,49 +55,82 @@ fn bar(seeds: u64) -> ProgressBar {
     bar
 }
 
-/// The readable form of a run that failed: the same history again, in words.
-fn explain(seed: u64) {
-    let report = run(seed, true);
+/// The readable form of a run: the same history again, in words.
+fn explain(seed: u64, reduction: &Reduction) {
+    let report = run_reduced(seed, reduction, true);
     for line in &report.lines {
         println!("{line}");
     }
     println!("{}", report.plan);
+    match report.violation {
+        Some(violation) => println!("violation: {violation}"),
+        None => println!("violation: none"),
+    }
+    println!("replay: {}", command(seed, reduction, "--trace"));
+}
+
+/// The command that runs a seed again.
+fn command(seed: u64, reduction: &Reduction, what: &str) -> String {
+    format!("cargo run --release -p raftify-sim -- --seeds 1 --seed {seed}{reduction} {what}")
+}
+
+/// Shows a failure: as it is, or what is left of it.
+fn show_failure(failure: Report, options: &Options) {
+    let seed = failure.plan.seed;
+    if !options.shrink {
+        explain(seed, &options.reduction);
+        println!("shrink: {}", command(seed, &options.reduction, "--shrink"));
+        return;
+    }
+    let whole = failure.clone();
+    let start = options.reduction.clone();
+    let shrunk = shrink(failure, start, Budget::default(), |reduction| {
+        run_reduced(seed, reduction, false)
+    });
+    explain(seed, &shrunk.reduction);
     println!(
-        "violation: {}",
-        report.violation.unwrap_or_else(|| "none".into())
+        "shrunk in {} runs: {} events of {}, {:.1} s of {:.1} s",
+        shrunk.runs,
+        shrunk.report.events,
+        whole.events,
+        shrunk.report.simulated.as_secs_f64(),
+        whole.simulated.as_secs_f64(),
     );
-    println!("replay: cargo run --release -p raftify-sim -- --seeds 1 --seed {seed} --trace");
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let first = first_seed(&options);
+    // Said at once, so that a run that hangs or is ended can be run again.
+    println!("first seed: {first}");
     let begun = Instant::now();
     let limit = options.time_limit.map(Duration::from_secs);
     let bar = bar(options.seeds);
     let mut summary = Summary::default();
+    let mut failure = None;
     for seed in (0..options.seeds).map(|number| first.wrapping_add(number)) {
         if limit.is_some_and(|limit| begun.elapsed() >= limit) {
             break;
         }
-        let report = run(seed, false);
+        let report = run_reduced(seed, &options.reduction, false);
         summary.add(&report);
         bar.inc(1);
-        if !summary.failed.is_empty() {
-            bar.set_message(format!(", {} failed", summary.failed.len()));
+        if report.violation.is_some() {
+            failure.get_or_insert(report);
+            bar.set_message(format!(", {} failed", summary.failed()));
             if !options.keep_going {
                 break;
             }
         }
     }
     bar.finish_and_clear();
-    let failed = summary.failed.first().map(|(seed, _)| *seed);
-    if let Some(seed) = failed.or_else(|| options.trace.then_some(first)) {
-        explain(seed);
+    match failure {
+        Some(failure) => show_failure(failure, &options),
+        None if options.trace => explain(first, &options.reduction),
+        None => {}
     }
-    println!("first seed: {first}");
     summary.show(begun.elapsed());
-    if summary.failed.is_empty() {
+    if summary.is_good() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -7,6 +7,7 @@ use raftify::transport::NodeHandler as _;
 use raftify::{InitialRole, MembershipError, NodeStatus};
 use tokio::time::sleep;
 
+use crate::plan::Fault;
 use crate::rng::Rng;
 use crate::world::{Live, Node, World};
 
@@ -59,11 +60,12 @@ async fn one(world: &World, rng: &mut Rng, live: &Live) {
             live.node.change_config(request).await.map(drop)
         }
     };
-    world.observer.count(match &changed {
+    let what = match &changed {
         Ok(()) => "changes of members made",
         Err(MembershipError::Unknown(_)) => "changes of members with unknown outcome",
         Err(_) => "changes of members refused",
-    });
+    };
+    world.observer.inject(Fault::Membership, what);
     world.observer.event(
         live.node.id(),
         format_args!("change of members: {changed:?}"),

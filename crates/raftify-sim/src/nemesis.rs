@@ -1,5 +1,6 @@
 //! Makes the faults of a plan happen, one after the other, each for a while.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -7,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::disk::{DiskFailure, DiskSpeed};
 use crate::membership;
 use crate::plan::Fault;
-use crate::rng::Rng;
+use crate::rng::{Part, Rng};
 use crate::world::World;
 
 /// The faults that happen at moments; the others are always on (the weather, the clocks).
@@ -26,27 +27,40 @@ const EVENTS: [Fault; 11] = [
 ];
 
 /// Disturbs the world until `end`.
-pub async fn run(world: World, mut rng: Rng, end: Instant) {
-    let events: Vec<Fault> = EVENTS
+///
+/// Each fault has a number and chances of its own, so that the others stay what they are when one
+/// is left out.
+pub async fn run(world: World, end: Instant) {
+    let plan = Arc::clone(&world.plan);
+    let drawn: Vec<Fault> = EVENTS
         .into_iter()
-        .filter(|fault| world.plan.has(*fault))
+        .filter(|fault| plan.faults_drawn.contains(fault))
         .collect();
-    let pause_ms_max = world.plan.fault_pause_ms_max;
-    world.network.set_weather(world.plan.weather);
-    tokio::spawn(restart_what_stopped(world.clone(), rng.fork(), end));
+    world.network.set_weather(plan.weather);
+    tokio::spawn(restart_what_stopped(world.clone(), end));
+    let mut number = 0;
     while Instant::now() < end {
-        let pause = rng.time_ms(1, pause_ms_max);
+        number += 1;
+        let mut rng = Rng::named(plan.seed, Part::Nemesis, &[number]);
+        let pause = rng.time_ms(1, plan.fault_pause_ms_max);
         sleep_until(end.min(Instant::now() + pause)).await;
         let target = rng.pick(&world.ids()).copied();
-        let (Some(fault), Some(target)) = (rng.pick(&events).copied(), target) else {
+        let (Some(fault), Some(target)) = (rng.pick(&drawn).copied(), target) else {
             continue;
         };
-        one(&world, &mut rng, fault, target);
+        world.observer.fault_numbered(number);
+        if plan.has(fault) && !plan.skip.contains(&number) {
+            world
+                .observer
+                .event(target, format_args!("fault {number}: {fault:?}"));
+            one(&world, &mut rng, fault, target);
+        }
     }
 }
 
 /// A supervisor on each machine: a process that ended by itself is started again after a while.
-async fn restart_what_stopped(world: World, mut rng: Rng, end: Instant) {
+async fn restart_what_stopped(world: World, end: Instant) {
+    let mut rng = Rng::named(world.plan.seed, Part::Supervisor, &[]);
     while Instant::now() < end {
         let wait = rng.time_ms(100, 1_500);
         sleep(wait).await;
@@ -69,12 +83,12 @@ fn one(world: &World, rng: &mut Rng, fault: Fault, target: u64) {
         Fault::Crashes => crash(world, rng, target),
         Fault::Pauses => {
             if world.pause(target) {
-                world.observer.count("pauses");
+                world.observer.inject(Fault::Pauses, "pauses");
                 later(world, lasts, move |world| world.resume(target));
             }
         }
         Fault::SlowDisks => {
-            world.observer.count("slow disks");
+            world.observer.inject(Fault::SlowDisks, "slow disks");
             let slow = DiskSpeed {
                 write_ms_min: 5,
                 write_ms_max: rng.between(20, 600),
@@ -85,7 +99,7 @@ fn one(world: &World, rng: &mut Rng, fault: Fault, target: u64) {
         }
         Fault::HungDisks => {
             if let Some(platter) = world.platter(target) {
-                world.observer.count("hung disks");
+                world.observer.inject(Fault::HungDisks, "hung disks");
                 world.observer.event(target, format_args!("its disk hangs"));
                 platter.hang();
                 let usual = world.plan.disks;
@@ -125,7 +139,7 @@ fn partition(world: &World, rng: &mut Rng, lasts: Duration) {
         .into_iter()
         .map(|id| (id, rng.chance(500)))
         .collect();
-    world.observer.count("partitions");
+    world.observer.inject(Fault::Partitions, "partitions");
     world
         .observer
         .event(0, format_args!("partition: {sides:?}"));
@@ -149,7 +163,7 @@ fn one_way(world: &World, rng: &mut Rng, target: u64, lasts: Duration) {
     let Some(other) = rng.pick(&ids).copied().filter(|other| *other != target) else {
         return;
     };
-    world.observer.count("one-way cuts");
+    world.observer.inject(Fault::OneWayCuts, "one-way cuts");
     world
         .observer
         .event(0, format_args!("the way from {target} to {other} is cut"));
@@ -162,7 +176,7 @@ fn crash(world: &World, rng: &mut Rng, target: u64) {
     let all = rng.chance(100);
     for id in world.ids().into_iter().filter(|id| all || *id == target) {
         if world.crash(id) {
-            world.observer.count("crashes");
+            world.observer.inject(Fault::Crashes, "crashes");
             let down = rng.time_ms(0, 2_000);
             later(world, down, move |world| world.start(id));
         }
@@ -171,7 +185,9 @@ fn crash(world: &World, rng: &mut Rng, target: u64) {
 
 fn snapshot(world: &World, target: u64) {
     if let Some(live) = world.live(target) {
-        world.observer.count("snapshots asked for");
+        world
+            .observer
+            .inject(Fault::Snapshots, "snapshots asked for");
         tokio::spawn(async move {
             tokio::select! {
                 biased;
@@ -188,7 +204,9 @@ fn transfer(world: &World, rng: &mut Rng, target: u64) {
         return;
     };
     let campaigns = rng.chance(300);
-    world.observer.count("transfers and campaigns");
+    world
+        .observer
+        .inject(Fault::Transfers, "transfers and campaigns");
     world.observer.event(
         target,
         format_args!("is asked to transfer to {to} ({campaigns})"),

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use raftify::raft::eraftpb::{Message, MessageType};
-use raftify::state_machine::Committed;
 use raftify::storage::{LogReader as _, MemoryReader, StoredState, WriteBatch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,11 +12,38 @@ use tokio_util::sync::CancellationToken;
 use crate::checks::commitment::Commitment;
 use crate::checks::election_safety::ElectionSafety;
 use crate::checks::log_matching::LogMatching;
-use crate::checks::state_machine_safety::StateMachineSafety;
+use crate::checks::state_machine_safety::{StateMachineSafety, Step};
 use crate::checks::{Broken, Disks, one_way, promises};
-use crate::kv::Command;
+use crate::clients::history::{Effect, Record};
 use crate::lock;
+use crate::plan::Fault;
 use crate::trace::Trace;
+use crate::workload::Request;
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// What was broken; the same for all violations of a kind.
+    pub invariant: String,
+    /// By whom and how.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A violation of `invariant`.
+    pub fn new(invariant: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            invariant: invariant.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.detail)
+    }
+}
 
 /// The observer of one run. A cheap clone; all clones are one.
 #[derive(Clone)]
@@ -32,12 +58,17 @@ struct Inner {
     trace: Trace,
     disks: Disks,
     counters: BTreeMap<&'static str, u64>,
-    violation: Option<String>,
+    injected: BTreeMap<Fault, u64>,
+    /// The number of the last fault of the nemesis.
+    faults: u64,
+    violation: Option<Violation>,
     sequence: u64,
     elections: ElectionSafety,
     matching: LogMatching,
     commitment: Commitment,
     machines: StateMachineSafety,
+    /// What had been applied where a read was answered, by operation.
+    reads: BTreeMap<u64, u64>,
 }
 
 impl Observer {
@@ -48,12 +79,15 @@ impl Observer {
                 trace: Trace::new(readable),
                 disks: Disks::default(),
                 counters: BTreeMap::new(),
+                injected: BTreeMap::new(),
+                faults: 0,
                 violation: None,
                 sequence: 0,
                 elections: ElectionSafety::default(),
                 matching: LogMatching::default(),
                 commitment: Commitment::default(),
                 machines: StateMachineSafety::default(),
+                reads: BTreeMap::new(),
             })),
             start: Instant::now(),
             over: CancellationToken::new(),
@@ -76,6 +110,28 @@ impl Observer {
         *lock(&self.inner).counters.entry(what).or_default() += 1;
     }
 
+    /// Counts something that a fault did.
+    pub fn inject(&self, fault: Fault, what: &'static str) {
+        let mut inner = lock(&self.inner);
+        *inner.injected.entry(fault).or_default() += 1;
+        *inner.counters.entry(what).or_default() += 1;
+    }
+
+    /// The nemesis came to the fault of this number.
+    pub fn fault_numbered(&self, number: u64) {
+        lock(&self.inner).faults = number;
+    }
+
+    /// The number of the last fault.
+    pub fn faults(&self) -> u64 {
+        lock(&self.inner).faults
+    }
+
+    /// How often each fault did something.
+    pub fn injected(&self) -> BTreeMap<Fault, u64> {
+        lock(&self.inner).injected.clone()
+    }
+
     /// The next number of a sequence that orders what clients see.
     pub fn sequence(&self) -> u64 {
         let mut inner = lock(&self.inner);
@@ -86,14 +142,16 @@ impl Observer {
     /// Something that must not be was seen; the first is kept and ends the run.
     pub fn violate(&self, invariant: &str, detail: &str) {
         let now = self.now_micros();
-        let mut inner = lock(&self.inner);
-        inner
-            .trace
-            .event(now, 0, format_args!("VIOLATION of {invariant}: {detail}"));
-        if inner.violation.is_none() {
-            inner.violation = Some(format!("{invariant}: {detail}"));
+        {
+            let mut inner = lock(&self.inner);
+            if inner.violation.is_some() {
+                return;
+            }
+            inner
+                .trace
+                .event(now, 0, format_args!("VIOLATION of {invariant}: {detail}"));
+            inner.violation = Some(Violation::new(invariant, detail));
         }
-        drop(inner);
         self.over.cancel();
     }
 
@@ -203,46 +261,67 @@ impl Observer {
         }
     }
 
+    /// A process starts with a state machine that holds `index`.
+    pub fn machine_starts(&self, node: u64, index: u64) {
+        lock(&self.inner).machines.starts(node, index);
+    }
+
     /// A state machine applied an entry.
-    pub fn applied(
-        &self,
-        node: u64,
-        applied_before: u64,
-        committed: &Committed<Command>,
-        chain: u64,
-    ) {
-        let (index, term) = (committed.index, committed.term);
-        let entry = committed.entry;
+    pub fn applied(&self, node: u64, applied_before: u64, step: Step) {
+        let (index, term) = (step.index, step.term);
         self.event(
             node,
-            format_args!("applies ({index}, {term}): {entry:?}, hash {chain:x}"),
+            format_args!(
+                "applies ({index}, {term}): {}, hash {:x?}",
+                step.request, step.hash
+            ),
         );
         self.check("state machine safety", |inner| {
-            inner.commitment.committed(node, index, term)?;
+            inner.commitment.committed(node, index, term)
+        });
+        let applied = {
+            let inner = &mut *lock(&self.inner);
             inner
                 .machines
-                .applied(&inner.disks, node, applied_before, committed, chain)
-        });
+                .applied(&inner.disks, node, applied_before, step)
+        };
+        if let Err(violation) = applied {
+            self.violate(&violation.invariant, &violation.detail);
+        }
     }
 
     /// A state machine was restored.
-    pub fn restored(&self, node: u64, index: u64, chain: u64) {
+    pub fn restored(&self, node: u64, index: u64, hash: u64) {
         self.event(
             node,
-            format_args!("restores a state of {index}, hash {chain:x}"),
+            format_args!("restores a state of {index}, hash {hash:x}"),
         );
         self.check("state machine safety", |inner| {
-            inner.machines.restored(node, index, chain)
+            inner.machines.restored(node, index, hash)
         });
     }
 
-    /// Where an operation was applied, if it was.
-    pub fn position(&self, operation: u64) -> Option<u64> {
-        lock(&self.inner).machines.position(operation)
+    /// A state machine that holds `index` answered a read.
+    pub fn read(&self, operation: u64, index: u64) {
+        lock(&self.inner).reads.insert(operation, index);
+    }
+
+    /// What became of an operation.
+    pub fn effect(&self, record: &Record) -> Option<Effect> {
+        let inner = lock(&self.inner);
+        let operation = record.operation;
+        match record.request {
+            Request::Read(_) => inner.reads.get(&operation).copied().map(Effect::Read),
+            Request::Write(_) => {
+                let index = inner.machines.position(operation)?;
+                let answer = inner.machines.answer(index)?;
+                Some(Effect::Applied(index, answer.clone()))
+            }
+        }
     }
 
     /// The first violation.
-    pub fn violation(&self) -> Option<String> {
+    pub fn violation(&self) -> Option<Violation> {
         lock(&self.inner).violation.clone()
     }
 

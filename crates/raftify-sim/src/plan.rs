@@ -9,10 +9,11 @@ use raftify::config::ReadMode;
 
 use crate::disk::DiskSpeed;
 use crate::network::Weather;
-use crate::rng::Rng;
+use crate::reduction::Reduction;
+use crate::rng::{Part, Rng};
 
 /// A kind of fault, or of disturbance by operators, that a run may switch on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Fault {
     /// Frames are lost.
     Loss,
@@ -76,12 +77,20 @@ pub struct Plan {
     pub nodes: u64,
     /// What is switched on.
     pub faults: BTreeSet<Fault>,
+    /// What the seed switches on, before anything is left out.
+    pub faults_drawn: BTreeSet<Fault>,
+    /// Whether something was left out.
+    pub is_reduced: bool,
+    /// Faults that do not happen, by their number.
+    pub skip: BTreeSet<u64>,
     /// How long faults happen.
     pub chaos: Duration,
     /// The longest pause between two faults, in milliseconds.
     pub fault_pause_ms_max: u64,
     /// Clients at a time.
     pub clients: u64,
+    /// No more operations are begun while faults happen.
+    pub operations_max: u64,
     /// Registers that they use.
     pub keys: u64,
     /// The longest pause of a client between two operations, in milliseconds.
@@ -99,7 +108,7 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed.
     pub fn draw(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
+        let mut rng = Rng::named(seed, Part::Plan, &[]);
         // Some runs have a few faults that happen often, some have most of them.
         let chance = *rng.pick(&[200, 400, 700]).unwrap_or(&400);
         let mut faults: BTreeSet<Fault> =
@@ -111,7 +120,7 @@ impl Plan {
             Fault::Pauses,
         ];
         faults.extend(rng.pick(&always));
-        if Rng::new(seed ^ 0x6d65_6d62_6572).chance(400) {
+        if Rng::named(seed, Part::Membership, &[]).chance(400) {
             faults.insert(Fault::Membership);
         }
         let config = config(&mut rng);
@@ -124,10 +133,14 @@ impl Plan {
         Self {
             seed,
             nodes,
+            faults_drawn: faults.clone(),
             faults,
+            is_reduced: false,
+            skip: BTreeSet::new(),
             chaos: Duration::from_secs(rng.between(10, 40)),
             fault_pause_ms_max: *rng.pick(&[300, 1_000, 3_000]).unwrap_or(&1_000),
             clients: rng.between(2, 8),
+            operations_max: u64::MAX,
             keys: rng.between(1, 5),
             think_ms_max: *rng.pick(&[10, 50, 200]).unwrap_or(&50),
             weather,
@@ -138,6 +151,20 @@ impl Plan {
             padding_bytes: *rng.pick(&[0, 4_000, 40_000]).unwrap_or(&0),
             config,
         }
+    }
+
+    /// The same with less of it.
+    #[must_use]
+    pub fn reduced(mut self, by: &Reduction) -> Self {
+        self.is_reduced = *by != Reduction::default();
+        self.faults.retain(|fault| !by.without.contains(fault));
+        self.skip.clone_from(&by.skip.0);
+        self.nodes = by.nodes.unwrap_or(self.nodes);
+        self.clients = by.clients.unwrap_or(self.clients);
+        self.operations_max = by.operations.unwrap_or(self.operations_max);
+        self.chaos = by.chaos_ms.map_or(self.chaos, Duration::from_millis);
+        self.weather = self.weather.reduced(&self.faults);
+        self
     }
 
     /// Whether `fault` is switched on.
@@ -212,7 +239,7 @@ impl fmt::Display for Plan {
             self.nodes,
             self.clients,
             self.keys,
-            self.chaos.as_secs(),
+            self.chaos.as_secs_f64(),
             self.faults,
             self.config.pre_vote,
             self.config.check_quorum,

@@ -7,6 +7,33 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
+/// The parts of a simulation that have chances of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What is switched on.
+    Plan = 1,
+    /// Whether members change.
+    Membership,
+    /// The links of the network, by sender and receiver.
+    Link,
+    /// The disks, by node.
+    Disk,
+    /// The clocks, by node.
+    Clock,
+    /// The processes, by node and start.
+    Process,
+    /// The state machines, by node and start.
+    Machine,
+    /// Each fault, by its number.
+    Nemesis,
+    /// The supervisor of the machines.
+    Supervisor,
+    /// The clients, by number.
+    Client,
+    /// What is demanded at the end.
+    Progress,
+}
+
 impl Rng {
     /// The sequence of `seed`.
     pub fn new(seed: u64) -> Self {
@@ -18,6 +45,17 @@ impl Rng {
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.draw())
+    }
+
+    /// The sequence that belongs to a name within `seed`, whatever else was drawn: it stays the
+    /// same when another part of the simulation is left out.
+    #[must_use]
+    pub fn named(seed: u64, part: Part, numbers: &[u64]) -> Self {
+        let mut rng = Self(seed ^ (part as u64).wrapping_mul(0xd6e8_feb8_6659_fd93));
+        for number in numbers {
+            rng = Self(rng.draw() ^ number);
+        }
+        rng.fork()
     }
 
     /// The next number.

@@ -7,18 +7,23 @@ use std::time::Duration;
 use raftify::storage::LogReader as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::clients::{self, history::History, history::Outcome};
-use crate::kv::{Action, Before, Command, query_of, value_of};
+use crate::clients::{self, history::History};
+use crate::kv::RegisterClients;
 use crate::membership;
 use crate::nemesis;
 use crate::network::Network;
-use crate::observer::Observer;
+use crate::observer::{Observer, Violation};
 use crate::plan::{Fault, Plan};
-use crate::rng::Rng;
+use crate::reduction::Reduction;
+use crate::rng::{Part, Rng};
+use crate::workload::{Request, Workload};
 use crate::world::World;
 
 /// Within this virtual time after healing the cluster must work again.
 const LIVENESS_BOUND: Duration = Duration::from_secs(60);
+
+/// How often a node is asked for a write at the end, of a workload that mostly reads.
+const LAST_REQUESTS: u32 = 8;
 
 /// How a run went.
 #[derive(Debug, Clone)]
@@ -26,93 +31,101 @@ pub struct Report {
     /// What it did.
     pub plan: Plan,
     /// The first broken invariant.
-    pub violation: Option<String>,
+    pub violation: Option<Violation>,
     /// A hash of everything that happened.
     pub trace_hash: u64,
     /// How many events that were.
     pub events: u64,
     /// How long it took on the virtual clock.
     pub simulated: Duration,
-    /// What was injected, and what happened to clients.
+    /// What happened, to clients and otherwise.
     pub counters: BTreeMap<&'static str, u64>,
+    /// How often each fault did something.
+    pub injected: BTreeMap<Fault, u64>,
+    /// The number of the last single fault.
+    pub faults: u64,
     /// The last events of each node, when they were asked for.
     pub lines: Vec<String>,
 }
 
-/// Counters that are not faults.
-const NO_FAULTS: [&str; 3] = ["leaders", "operations applied", "operations answered"];
-
 impl Report {
-    /// How many faults were injected.
+    /// How many faults did something.
     pub fn faults_injected(&self) -> u64 {
-        self.counters
-            .iter()
-            .filter(|(name, _)| !NO_FAULTS.contains(name) && !name.starts_with("answers"))
-            .map(|(_, count)| count)
-            .sum()
+        self.injected.values().sum()
     }
 }
 
-/// Runs the plan of `seed`. With `readable` the report has the last events in words; they are left
-/// out otherwise because they take time.
+/// Runs the plan of `seed` with this project's own state machine. With `readable` the report has
+/// the last events in words; they are left out otherwise because they take time.
 pub fn run(seed: u64, readable: bool) -> Report {
-    let plan = Plan::draw(seed);
+    run_reduced(seed, &Reduction::default(), readable)
+}
+
+/// As [`run`], with less.
+pub fn run_reduced(seed: u64, reduction: &Reduction, readable: bool) -> Report {
+    let plan = Plan::draw(seed).reduced(reduction);
+    let workload = Arc::new(RegisterClients::new(plan.keys));
+    run_plan(plan, workload, readable)
+}
+
+/// Runs a plan with any state machine.
+pub fn run_plan(plan: Plan, workload: Arc<dyn Workload>, readable: bool) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(simulate(plan, readable)),
+        Ok(runtime) => runtime.block_on(simulate(plan, workload, readable)),
         Err(error) => Report {
             plan,
-            violation: Some(format!("the system gives no runtime: {error}")),
+            violation: Some(Violation::new(
+                "the system gives a runtime",
+                error.to_string(),
+            )),
             trace_hash: 0,
             events: 0,
             simulated: Duration::ZERO,
             counters: BTreeMap::new(),
+            injected: BTreeMap::new(),
+            faults: 0,
             lines: Vec::new(),
         },
     }
 }
 
-async fn simulate(plan: Plan, readable: bool) -> Report {
+async fn simulate(plan: Plan, workload: Arc<dyn Workload>, readable: bool) -> Report {
     let begun = Instant::now();
     let observer = Observer::new(readable);
-    let mut rng = Rng::new(plan.seed ^ 0x5eed);
     observer.event(0, format_args!("{plan}"));
     let voters: BTreeSet<u64> = (1..=plan.nodes).collect();
     observer.set_voters((!plan.has(Fault::Membership)).then_some(voters));
-    let network = Network::new(rng.fork(), observer.clone());
+    let network = Network::new(plan.seed, observer.clone());
     tokio::spawn(network.clone().run());
-    let world = World::new(
-        Arc::new(plan.clone()),
-        network,
-        observer.clone(),
-        rng.fork(),
-    );
+    let world = World::new(Arc::new(plan.clone()), workload, network, observer.clone());
     tokio::select! {
         biased;
         () = observer.broken() => {}
-        () = phases(&world, &mut rng) => {}
+        () = phases(&world) => {}
     }
     let (trace_hash, events) = observer.trace_hash();
     world.clear();
-    let mut report = Report {
+    if observer.injected().is_empty() && !plan.is_reduced {
+        observer.violate("a run disturbs", "nothing was injected");
+    }
+    Report {
         plan,
         violation: observer.violation(),
         trace_hash,
         events,
         simulated: begun.elapsed(),
         counters: observer.counters(),
+        injected: observer.injected(),
+        faults: observer.faults(),
         lines: observer.lines(),
-    };
-    if report.violation.is_none() && report.faults_injected() == 0 {
-        report.violation = Some("a run disturbs: nothing was injected".into());
     }
-    report
 }
 
-async fn phases(world: &World, rng: &mut Rng) {
+async fn phases(world: &World) {
     for id in world.ids() {
         world.start(id);
     }
@@ -120,11 +133,12 @@ async fn phases(world: &World, rng: &mut Rng) {
     let end = Instant::now() + world.plan.chaos;
     let clients: Vec<_> = (0..world.plan.clients)
         .map(|client| {
-            let work = clients::run(world.clone(), client, rng.fork(), history.clone(), end);
+            let rng = Rng::named(world.plan.seed, Part::Client, &[client]);
+            let work = clients::run(world.clone(), client, rng, history.clone(), end);
             tokio::spawn(work)
         })
         .collect();
-    nemesis::run(world.clone(), rng.fork(), end).await;
+    nemesis::run(world.clone(), end).await;
     world.heal();
     for client in clients {
         if client.await.is_err() {
@@ -132,7 +146,7 @@ async fn phases(world: &World, rng: &mut Rng) {
         }
     }
     let healed = Instant::now();
-    let worked = timeout(LIVENESS_BOUND, progress(world, rng, &history)).await;
+    let worked = timeout(LIVENESS_BOUND, progress(world, &history)).await;
     if worked.is_err() {
         let mut nodes = String::new();
         for live in world.ids().into_iter().filter_map(|id| world.live(id)) {
@@ -146,80 +160,40 @@ async fn phases(world: &World, rng: &mut Rng) {
     world
         .observer
         .event(0, format_args!("works again after {:?}", healed.elapsed()));
-    if let Err((property, detail)) = history.check(|operation| world.observer.position(operation)) {
-        world.observer.violate(&property, &detail);
+    let checked = history.check(world, |record| world.observer.effect(record));
+    if let Err(violation) = checked {
+        world
+            .observer
+            .violate(&violation.invariant, &violation.detail);
     }
 }
 
 /// Waits until each node takes a write and answers reads, and all have the same state.
-async fn progress(world: &World, rng: &mut Rng, history: &History) {
+async fn progress(world: &World, history: &History) {
     if world.plan.has(Fault::Membership) {
         membership::settle(world).await;
     }
+    let mut rng = Rng::named(world.plan.seed, Part::Progress, &[]);
     for id in world.ids() {
-        write_at(world, history, id, rng).await;
+        for _ in 0..LAST_REQUESTS {
+            let mut written = false;
+            clients::insist(world, history, id, |operation| {
+                let request = clients::next(world, 1_000 + id, operation, &mut rng);
+                written = matches!(request, Some(Request::Write(_)));
+                request
+            })
+            .await;
+            if written {
+                break;
+            }
+        }
     }
     for id in world.ids() {
-        for key in 0..world.plan.keys {
-            read_at(world, history, id, key).await;
+        for query in world.workload.last_reads() {
+            clients::insist(world, history, id, |_| Some(Request::Read(query.clone()))).await;
         }
     }
     converged(world).await;
-}
-
-async fn write_at(world: &World, history: &History, id: u64, rng: &mut Rng) {
-    loop {
-        let key = rng.below(world.plan.keys);
-        let command = Command {
-            operation: history.next_operation(),
-            key,
-            action: Action::Put,
-        };
-        let Some(live) = world.live(id) else {
-            world.start(id);
-            sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let call = history.call(world, 1_000 + id, command);
-        let answer = live.node.propose(command).await;
-        let outcome = match answer {
-            Ok(Before(before)) => Outcome::Saw(before),
-            Err(error) if error.is_retryable() => Outcome::Never,
-            Err(_) => Outcome::Unknown,
-        };
-        history.answer(world, call, outcome);
-        if matches!(outcome, Outcome::Saw(_)) {
-            return;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-async fn read_at(world: &World, history: &History, id: u64, key: u64) {
-    loop {
-        let operation = history.next_operation();
-        let command = Command {
-            operation,
-            key,
-            action: Action::Get,
-        };
-        let Some(live) = world.live(id) else {
-            world.start(id);
-            sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let call = history.call(world, 1_000 + id, command);
-        let answer = live
-            .node
-            .query(query_of(key), raftify::Consistency::Linearizable)
-            .await;
-        let outcome = answer.map_or(Outcome::Never, |bytes| Outcome::Saw(value_of(&bytes)));
-        history.answer(world, call, outcome);
-        if matches!(outcome, Outcome::Saw(_)) {
-            return;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// Waits until nothing is under way and all nodes are at the same place. That they have the same

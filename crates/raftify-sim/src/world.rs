@@ -14,15 +14,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::disk::{DiskFailure, DiskSpeed, Platter};
 use crate::gate::Gate;
-use crate::kv::{Command, Registers};
 use crate::lock;
 use crate::network::{Endpoint, Network, SimTransport};
 use crate::observer::Observer;
 use crate::plan::{Fault, Plan};
-use crate::rng::Rng;
+use crate::rng::{Part, Rng};
+use crate::watched::{Tagged, Watched, WatchedStart};
+use crate::workload::Workload;
 
 /// The handle of a simulated node.
-pub type Node = RaftNode<Command, Registers>;
+pub type Node = RaftNode<Tagged, Watched>;
 
 /// How long a node that stops waits for its workers.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -33,6 +34,8 @@ pub struct World {
     inner: Arc<Mutex<Inner>>,
     /// The plan of the run.
     pub plan: Arc<Plan>,
+    /// What runs on the nodes.
+    pub workload: Arc<dyn Workload>,
     /// The network between the machines.
     pub network: Network,
     /// Who sees everything.
@@ -40,7 +43,6 @@ pub struct World {
 }
 
 struct Inner {
-    rng: Rng,
     /// Whether a change of members is under way.
     operation_runs: bool,
     machines: BTreeMap<u64, Machine>,
@@ -58,6 +60,28 @@ struct Machine {
     live: Option<Live>,
     /// It left the cluster, or was removed, and stays down.
     retired: bool,
+}
+
+impl Machine {
+    fn new(id: u64, addr: String, peers: Peers, plan: &Plan, observer: &Observer) -> Self {
+        let clock_per_mille = if plan.has(Fault::Drift) {
+            observer.inject(Fault::Drift, "clocks of another rate");
+            Rng::named(plan.seed, Part::Clock, &[id]).between(900, 1_100)
+        } else {
+            1_000
+        };
+        let rng = Rng::named(plan.seed, Part::Disk, &[id]);
+        Self {
+            platter: Platter::new(id, rng, plan.disks, observer.clone()),
+            snapshots: SnapshotStore::in_memory(),
+            clock_per_mille,
+            addr,
+            peers,
+            starts: 0,
+            live: None,
+            retired: false,
+        }
+    }
 }
 
 /// A running process.
@@ -106,38 +130,29 @@ fn address(id: u64) -> String {
 
 impl World {
     /// Machines with empty disks; nothing runs yet.
-    pub fn new(plan: Arc<Plan>, network: Network, observer: Observer, mut rng: Rng) -> Self {
+    pub fn new(
+        plan: Arc<Plan>,
+        workload: Arc<dyn Workload>,
+        network: Network,
+        observer: Observer,
+    ) -> Self {
         let founders = (1..=plan.nodes).fold(Peers::new(), |mut peers, id| {
             peers.add_peer(id, address(id));
             peers
         });
         let machines = (1..=plan.nodes)
             .map(|id| {
-                let drifts = plan.has(Fault::Drift);
-                let machine = Machine {
-                    platter: Platter::new(id, rng.fork(), plan.disks, observer.clone()),
-                    snapshots: SnapshotStore::in_memory(),
-                    clock_per_mille: if drifts {
-                        rng.between(900, 1_100)
-                    } else {
-                        1_000
-                    },
-                    addr: address(id),
-                    peers: founders.clone(),
-                    starts: 0,
-                    live: None,
-                    retired: false,
-                };
+                let machine = Machine::new(id, address(id), founders.clone(), &plan, &observer);
                 (id, machine)
             })
             .collect();
         Self {
             inner: Arc::new(Mutex::new(Inner {
-                rng,
                 operation_runs: false,
                 machines,
             })),
             plan,
+            workload,
             network,
             observer,
         }
@@ -183,9 +198,9 @@ impl World {
 
     /// Starts a process on a machine that has none.
     pub fn start(&self, id: u64) {
-        let (assembly, seed, start, gate) = {
+        let seed = self.plan.seed;
+        let (assembly, start, gate) = {
             let mut inner = lock(&self.inner);
-            let seed = inner.rng.draw();
             let Some(machine) = inner
                 .machines
                 .get_mut(&id)
@@ -198,12 +213,14 @@ impl World {
             let assembly = Assembly {
                 node_id: id,
                 raft_addr: machine.addr.clone(),
-                fsm: Registers::new(
-                    id,
-                    self.plan.padding_bytes,
-                    self.observer.clone(),
-                    gate.clone(),
-                ),
+                fsm: Watched::new(WatchedStart {
+                    node: id,
+                    workload: Arc::clone(&self.workload),
+                    observer: self.observer.clone(),
+                    process: gate.clone(),
+                    padding_bytes: self.plan.padding_bytes,
+                    rng: Rng::named(seed, Part::Machine, &[id, machine.starts]),
+                }),
                 config: self.config(machine.clock_per_mille, machine.peers.clone()),
                 logger: Arc::new(CoreLog {
                     node: id,
@@ -213,13 +230,14 @@ impl World {
                 snapshots: machine.snapshots.clone(),
                 placement: Placement::Tasks,
             };
-            (assembly, seed, machine.starts, gate)
+            (assembly, machine.starts, gate)
         };
         self.observer
             .event(id, format_args!("starts for the {start}. time"));
         let gone = CancellationToken::new();
         let (network, ended) = (self.network.clone(), gone.clone());
-        let built = assembly.build_seeded(seed, |inbox, _| {
+        let entropy = Rng::named(seed, Part::Process, &[id, start]).draw();
+        let built = assembly.build_seeded(entropy, |inbox, _| {
             Arc::new(SimTransport::new(network, inbox, ended))
         });
         let parts = match built {
@@ -326,17 +344,8 @@ impl World {
                 .violate("no id is given out twice", &format!("id {id}"));
             return;
         }
-        let rng = inner.rng.fork();
-        let machine = Machine {
-            platter: Platter::new(id, rng, self.plan.disks, self.observer.clone()),
-            snapshots: SnapshotStore::in_memory(),
-            clock_per_mille: 1_000,
-            addr: ticket.raft_addr.clone(),
-            peers: ticket.peers.clone(),
-            starts: 0,
-            live: None,
-            retired: false,
-        };
+        let (addr, peers) = (ticket.raft_addr.clone(), ticket.peers.clone());
+        let machine = Machine::new(id, addr, peers, &self.plan, &self.observer);
         inner.machines.insert(id, machine);
     }
 

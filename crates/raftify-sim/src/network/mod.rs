@@ -18,7 +18,8 @@ pub use self::transport::SimTransport;
 
 use crate::lock;
 use crate::observer::Observer;
-use crate::rng::Rng;
+use crate::plan::Fault;
+use crate::rng::{Part, Rng};
 
 /// How bad the network is. Chances are in thousandths, per frame.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,6 +38,22 @@ pub struct Weather {
     pub snapshot_cut_per_mille: u64,
 }
 
+impl Weather {
+    /// Only what is among `faults`.
+    pub(crate) fn reduced(self, faults: &BTreeSet<Fault>) -> Self {
+        let keep = |fault, chance| {
+            if faults.contains(&fault) { chance } else { 0 }
+        };
+        Self {
+            loss_per_mille: keep(Fault::Loss, self.loss_per_mille),
+            duplicate_per_mille: keep(Fault::Duplicates, self.duplicate_per_mille),
+            late_per_mille: keep(Fault::Late, self.late_per_mille),
+            snapshot_cut_per_mille: keep(Fault::SnapshotCuts, self.snapshot_cut_per_mille),
+            ..self
+        }
+    }
+}
+
 /// The network of one run. A cheap clone.
 #[derive(Clone)]
 pub struct Network {
@@ -46,7 +63,9 @@ pub struct Network {
 }
 
 struct State {
-    rng: Rng,
+    seed: u64,
+    /// The chances on the way from one node to another.
+    links: BTreeMap<(u64, u64), Rng>,
     weather: Weather,
     nodes: BTreeMap<u64, Endpoint>,
     cuts: BTreeSet<(u64, u64)>,
@@ -75,6 +94,15 @@ struct Sent {
     addr: String,
 }
 
+impl State {
+    fn link(&mut self, from: u64, to: u64) -> &mut Rng {
+        let seed = self.seed;
+        self.links
+            .entry((from, to))
+            .or_insert_with(|| Rng::named(seed, Part::Link, &[from, to]))
+    }
+}
+
 /// What happens to something that is sent.
 enum Fate {
     Cut,
@@ -87,10 +115,11 @@ enum Fate {
 
 impl Network {
     /// A network without nodes, in perfect weather.
-    pub fn new(rng: Rng, observer: Observer) -> Self {
+    pub fn new(seed: u64, observer: Observer) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
-                rng,
+                seed,
+                links: BTreeMap::new(),
                 weather: Weather::default(),
                 nodes: BTreeMap::new(),
                 cuts: BTreeSet::new(),
@@ -154,23 +183,22 @@ impl Network {
             return Fate::Cut;
         }
         let weather = state.weather;
-        if state.rng.chance(weather.loss_per_mille) {
+        let rng = state.link(from, to);
+        if rng.chance(weather.loss_per_mille) {
             return Fate::Lost;
         }
-        let delay = |state: &mut State| {
-            let usual = state
-                .rng
-                .time_ms(weather.delay_ms_min, weather.delay_ms_max);
-            if state.rng.chance(weather.late_per_mille) {
-                self.observer.count("frames late");
-                usual * u32::try_from(state.rng.between(2, 20)).unwrap_or(2)
+        let delay = |rng: &mut Rng| {
+            let usual = rng.time_ms(weather.delay_ms_min, weather.delay_ms_max);
+            if rng.chance(weather.late_per_mille) {
+                self.observer.inject(Fault::Late, "frames late");
+                usual * u32::try_from(rng.between(2, 20)).unwrap_or(2)
             } else {
                 usual
             }
         };
-        let after = delay(&mut state);
-        let again = state.rng.chance(weather.duplicate_per_mille);
-        let again_after = again.then(|| delay(&mut state));
+        let after = delay(rng);
+        let again = rng.chance(weather.duplicate_per_mille);
+        let again_after = again.then(|| delay(rng));
         Fate::Arrives { after, again_after }
     }
 
@@ -182,10 +210,10 @@ impl Network {
                 self.observer.count("frames cut off");
                 self.tell_unreachable(from, to);
             }
-            Fate::Lost => self.observer.count("frames lost"),
+            Fate::Lost => self.observer.inject(Fault::Loss, "frames lost"),
             Fate::Arrives { after, again_after } => {
                 if let Some(again_after) = again_after {
-                    self.observer.count("frames doubled");
+                    self.observer.inject(Fault::Duplicates, "frames doubled");
                     self.put_under_way(again_after, sent.clone());
                 }
                 self.put_under_way(after, sent);
@@ -206,7 +234,8 @@ impl Network {
     fn tell_unreachable(&self, from: u64, to: u64) {
         let (noticed, endpoint) = {
             let mut state = lock(&self.state);
-            (state.rng.chance(300), state.nodes.get(&from).cloned())
+            let noticed = state.link(from, to).chance(300);
+            (noticed, state.nodes.get(&from).cloned())
         };
         if let Some(endpoint) = endpoint.filter(|_| noticed) {
             endpoint.inbox.report_unreachable(to);

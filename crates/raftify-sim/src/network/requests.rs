@@ -73,7 +73,7 @@ impl Network {
             }
             Fate::Cut | Fate::Lost => {
                 self.observer.count("requests or answers lost");
-                let wait = lock(&self.state).rng.time_ms(10, 2_000);
+                let wait = lock(&self.state).link(from, to).time_ms(10, 2_000);
                 tokio::time::sleep_until(deadline.min(Instant::now() + wait)).await;
                 Err(NoAnswer::Broken)
             }

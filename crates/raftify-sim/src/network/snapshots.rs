@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::{Endpoint, Fate, SimTransport};
 use crate::lock;
+use crate::plan::Fault;
 
 /// The size of a piece: small, so that a small snapshot has several.
 const CHUNK_BYTES: usize = 512;
@@ -110,10 +111,12 @@ impl SimTransport {
         let cut = {
             let mut state = lock(&self.network.state);
             let chance = state.weather.snapshot_cut_per_mille;
-            state.rng.chance(chance)
+            state.link(self.node, to).chance(chance)
         };
         if cut {
-            self.network.observer.count("snapshots cut in the middle");
+            self.network
+                .observer
+                .inject(Fault::SnapshotCuts, "snapshots cut in the middle");
             return Err("the stream broke".into());
         }
         if let Fate::Arrives { after, .. } = self.network.fate(self.node, to) {
