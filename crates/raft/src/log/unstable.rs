@@ -134,11 +134,19 @@ impl Unstable {
         self.release_memory();
     }
 
-    /// Gives back the memory of a burst, so that an idle node does not hold the peak for ever.
+    /// Gives back the memory of a burst. The next one brings its own.
     fn release_memory(&mut self) {
         const KEPT_CAPACITY: usize = 1024;
-        if self.entries.is_empty() && self.entries.capacity() > KEPT_CAPACITY {
+        if self.entries.capacity() > KEPT_CAPACITY && self.entries.is_empty() {
             self.entries = Vec::new();
+        }
+    }
+
+    /// Gives half of the memory of an empty tail back: to be called now and then, so that an idle node
+    /// does not hold what it needed once for ever.
+    pub(crate) fn give_memory_back(&mut self) {
+        if self.entries.is_empty() {
+            self.entries.shrink_to(self.entries.capacity() / 2);
         }
     }
 

@@ -2,7 +2,7 @@
 //! its storage threads would have sent.
 
 use super::ready::Parts;
-use super::spare::give_back;
+use super::spare::{give_back, is_review};
 use super::storage_messages::StoredNotice;
 use super::{LightReady, RawNode, Ready};
 use crate::eraftpb::{Message, MessageType};
@@ -114,6 +114,7 @@ impl<S: Storage> RawNode<S> {
             )));
         }
         self.outstanding = None;
+        let reviews_memory = is_review(rd.parts.number);
         self.spare.keep(rd.parts);
         let mut steps = std::mem::take(&mut self.steps_on_advance);
         let implied = self.implied_by_the_last(&steps);
@@ -124,7 +125,9 @@ impl<S: Storage> RawNode<S> {
         // Stepping never asks for another step on advance, so the list is free to be used again.
         let held = steps.len();
         steps.clear();
-        give_back(&mut steps, held);
+        if reviews_memory {
+            give_back(&mut steps, held);
+        }
         self.steps_on_advance = steps;
         stepped?;
         match self.stored_on_advance.take() {

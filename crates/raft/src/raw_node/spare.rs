@@ -2,10 +2,11 @@
 
 use super::ready::Parts;
 
-/// Up to this many elements, the memory of a list is kept without question.
+/// Up to this many elements, the memory of a list that is used at all is kept without question.
 const KEPT_ELEMENTS: usize = 16;
-/// Every how many Readys it is asked whether the lists need the memory that they have.
-const READYS_A_REVIEW: u64 = 8;
+/// Every how many Readys it is asked whether the lists need the memory that they have. Odd, since
+/// Readys often take turns: one with entries, one with their commit.
+const READYS_A_REVIEW: u64 = 63;
 
 /// A Ready without content, whose lists have memory.
 ///
@@ -28,7 +29,7 @@ impl Spare {
 
     pub(super) fn keep(&mut self, mut parts: Box<Parts>) {
         parts.clear();
-        if parts.number.is_multiple_of(READYS_A_REVIEW) {
+        if is_review(parts.number) {
             parts.review_memory();
         }
         self.0 = Some(parts);
@@ -48,7 +49,7 @@ impl Parts {
     /// To be called when the lists are filled.
     #[inline]
     pub(super) fn note_sizes(&mut self) {
-        if self.number.is_multiple_of(READYS_A_REVIEW) {
+        if is_review(self.number) {
             self.sizes = Sizes {
                 messages: self.messages.len(),
                 persisted_messages: self.persisted_messages.len(),
@@ -85,10 +86,18 @@ fn clear<T>(list: &mut Vec<T>) {
     }
 }
 
-/// Gives half of the memory of an empty list back if that is much more than what it held lately, so
-/// that an idle node does not keep what a burst took.
-pub(super) fn give_back<T>(list: &mut Vec<T>, held: usize) {
-    if list.capacity() > KEPT_ELEMENTS && list.capacity() / 4 > held {
+/// Whether the node looks at its memory with the Ready of this number.
+#[inline]
+pub(super) fn is_review(number: u64) -> bool {
+    number.is_multiple_of(READYS_A_REVIEW)
+}
+
+/// Gives the memory of an empty list back if it held nothing lately, and half of it if that is much
+/// more than what it held, so that an idle node does not keep what a burst took.
+pub(crate) fn give_back<T>(list: &mut Vec<T>, held: usize) {
+    if held == 0 {
+        *list = Vec::new();
+    } else if list.capacity() > KEPT_ELEMENTS && list.capacity() / 4 > held {
         list.shrink_to(list.capacity() / 2);
     }
 }
@@ -102,6 +111,7 @@ mod tests {
     fn a_list_that_was_emptied_or_not_is_handed_out_again_empty() {
         let mut spare = Spare::default();
         let mut parts = spare.take();
+        parts.number = 1;
         parts.messages = vec![Message::default(); 3];
         parts.entries = Vec::with_capacity(9);
         parts.committed = vec![Entry::default(); 2];
@@ -111,7 +121,7 @@ mod tests {
         let parts = spare.take();
         assert!(parts.messages.is_empty() && parts.committed.is_empty());
         assert_eq!(parts.messages.as_ptr(), memory);
-        assert_eq!(parts.entries.capacity(), 9);
+        assert_eq!(parts.entries.capacity(), 9, "before a review");
         assert_eq!(spare.take().messages.capacity(), 0, "given out once");
     }
 

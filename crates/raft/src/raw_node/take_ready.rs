@@ -2,6 +2,7 @@
 
 use super::advance::ApplyBatch;
 use super::ready::Parts;
+use super::spare::is_review;
 use super::storage_messages::{AppendWork, apply_message};
 use super::{RawNode, Ready};
 use crate::eraftpb::Entry;
@@ -58,6 +59,9 @@ impl<S: Storage> RawNode<S> {
             self.split_answers(&mut parts)?;
             parts.note_sizes();
             self.outstanding = Some(parts.number);
+        }
+        if is_review(parts.number) {
+            self.raft.log.unstable.give_memory_back();
         }
         self.raft.log.accept_unstable();
         self.prev_ss = self.raft.soft_state();

@@ -10,6 +10,7 @@
 
 mod allocations;
 mod cpu;
+mod load;
 mod ours;
 mod theirs;
 
@@ -17,34 +18,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::load::{Form, Load, Trio};
+
 /// Entries that a log keeps before it is cut, in both.
 const LOG_ENTRIES_MAX: u64 = 20_000;
 
-/// What one row of the table runs.
-#[derive(Clone, Copy, Debug)]
-struct Load {
-    payload_bytes: usize,
-    /// Proposals between two Readys.
-    batch: usize,
-    /// How these proposals are made.
-    form: Form,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// One call proposes the whole batch.
-    OneCall,
-    /// A call for each entry.
-    CallEach,
-}
-
-/// Three nodes of one implementation.
-trait Trio {
-    /// Proposes a batch on the leader and runs until every node has applied it.
-    fn round(&mut self, payload: &Bytes, load: Load);
-    /// Cuts the logs.
-    fn compact(&mut self);
-}
+/// Ticks of an idle cluster between two looks at the clock.
+const IDLE_TICKS: u64 = 500_000;
 
 /// What a measured round has shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -180,6 +160,29 @@ fn main() {
         }
         print_row(load, medians(&our_rounds), medians(&their_rounds));
     }
+    if arguments.row.is_none() {
+        let ours = idle_tick(&mut ours::Ours::new());
+        let theirs = idle_tick(&mut theirs::Theirs::new());
+        println!(
+            "\nA tick of three idle nodes, one round of heartbeats (processor time, allocations):"
+        );
+        println!(
+            "ours {:.0} ns, {:.2}; raft 0.7.0 {:.0} ns, {:.2}",
+            ours.0, ours.1, theirs.0, theirs.1
+        );
+    }
+}
+
+/// Nanoseconds and allocations of one tick.
+fn idle_tick(trio: &mut dyn Trio) -> (f64, f64) {
+    let (cpu_before, before) = (cpu::used(), allocations::Count::now());
+    for _ in 0..IDLE_TICKS {
+        trio.tick();
+    }
+    let ticks = IDLE_TICKS as f64;
+    let spent = (cpu::used() - cpu_before).as_nanos() as f64;
+    let allocated = allocations::Count::now() - before;
+    (spent / ticks, allocated.calls as f64 / ticks)
 }
 
 fn print_row(load: Load, ours: Figures, theirs: Figures) {

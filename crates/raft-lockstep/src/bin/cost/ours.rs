@@ -7,10 +7,10 @@ use raft::eraftpb::{ConfState, Entry, Message};
 use raft::logger::SilentLogger;
 use raft::{Config, MemStorage, RawNode, Storage as _};
 
-use crate::{Form, Load, Trio};
+use crate::load::{Form, Load, Trio};
 
 pub(crate) struct Ours {
-    nodes: Vec<RawNode<MemStorage>>,
+    pub(crate) nodes: Vec<RawNode<MemStorage>>,
     network: Vec<Message>,
     applied: [u64; 3],
 }
@@ -25,6 +25,7 @@ impl Ours {
             let config = Config {
                 max_size_per_msg: 1 << 30,
                 max_committed_size_per_ready: 1 << 30,
+                heartbeat_tick: 1,
                 ..Config::new(id)
             };
             let storage = MemStorage::new_with_conf_state(members.clone());
@@ -118,5 +119,12 @@ impl Trio for Ours {
                 node.store().compact(applied).unwrap();
             }
         }
+    }
+
+    fn tick(&mut self) {
+        for node in &mut self.nodes {
+            node.tick().unwrap();
+        }
+        self.run();
     }
 }

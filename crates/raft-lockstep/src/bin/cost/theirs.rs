@@ -5,10 +5,10 @@ use tikv_raft::eraftpb::{Entry, Message, MessageType};
 use tikv_raft::storage::MemStorage;
 use tikv_raft::{Config, RawNode};
 
-use crate::{Form, Load, Trio};
+use crate::load::{Form, Load, Trio};
 
 pub(crate) struct Theirs {
-    nodes: Vec<RawNode<MemStorage>>,
+    pub(crate) nodes: Vec<RawNode<MemStorage>>,
     network: Vec<Message>,
     applied: [u64; 3],
 }
@@ -20,6 +20,7 @@ impl Theirs {
             let config = Config {
                 max_size_per_msg: 1 << 30,
                 max_committed_size_per_ready: 1 << 30,
+                heartbeat_tick: 1,
                 ..Config::new(id)
             };
             let storage = MemStorage::new_with_conf_state((vec![1, 2, 3], vec![]));
@@ -119,5 +120,12 @@ impl Trio for Theirs {
             let applied = node.raft.raft_log.applied();
             node.mut_store().wl().compact(applied).unwrap();
         }
+    }
+
+    fn tick(&mut self) {
+        for node in &mut self.nodes {
+            node.tick();
+        }
+        self.run();
     }
 }
