@@ -71,7 +71,11 @@ pub(crate) fn push_shared(list: &mut Vec<Entry>, entries: &[Entry]) {
     if list.capacity() == 0 {
         list.reserve_exact(entries.len());
     }
-    list.extend(entries.iter().map(Entry::share));
+    match entries {
+        [] => {}
+        [entry] => list.push(entry.share()),
+        entries => list.extend(entries.iter().map(Entry::share)),
+    }
 }
 
 /// How many entries from the first on weigh at most `free_bytes` together.

@@ -27,6 +27,7 @@ impl<S: Storage> RawNode<S> {
             || parts.hs.is_some()
             || parts.snapshot.is_some();
         match waiting.iter().filter(|answer| answer.to == own).count() {
+            _ if waiting.is_empty() => {}
             0 => std::mem::swap(waiting, &mut parts.persisted_messages),
             all if all == waiting.len() && self.steps_on_advance.is_empty() => {
                 std::mem::swap(waiting, &mut self.steps_on_advance);
@@ -116,6 +117,16 @@ impl<S: Storage> RawNode<S> {
         self.outstanding = None;
         let reviews_memory = is_review(rd.parts.number);
         self.spare.keep(rd.parts);
+        if !self.steps_on_advance.is_empty() || reviews_memory {
+            self.step_what_it_tells_itself(reviews_memory)?;
+        }
+        match self.stored_on_advance.take() {
+            Some(notice) => self.step_notice(notice),
+            None => Ok(()),
+        }
+    }
+
+    fn step_what_it_tells_itself(&mut self, reviews_memory: bool) -> Result<()> {
         let mut steps = std::mem::take(&mut self.steps_on_advance);
         let implied = self.implied_by_the_last(&steps);
         let stepped = steps
@@ -129,11 +140,7 @@ impl<S: Storage> RawNode<S> {
             give_back(&mut steps, held);
         }
         self.steps_on_advance = steps;
-        stepped?;
-        match self.stored_on_advance.take() {
-            Some(notice) => self.step_notice(notice),
-            None => Ok(()),
-        }
+        stepped
     }
 
     /// How many messages of the node to itself, from the first on, need no step: a leader that has

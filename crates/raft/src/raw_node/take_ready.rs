@@ -50,8 +50,13 @@ impl<S: Storage> RawNode<S> {
         self.ready_number += 1;
         parts.number = self.ready_number;
         parts.ss = self.changed_soft_state();
-        parts.read_states = std::mem::take(&mut self.raft.read_states);
-        self.raft.outbox.swap_immediate(&mut parts.messages);
+        // Most parts of most Readys are empty, and asking is cheaper than moving nothing.
+        if !self.raft.read_states.is_empty() {
+            std::mem::swap(&mut parts.read_states, &mut self.raft.read_states);
+        }
+        if !self.raft.outbox.immediate.is_empty() {
+            self.raft.outbox.swap_immediate(&mut parts.messages);
+        }
         parts.must_sync = !parts.entries.is_empty() || vote_or_term_changed;
         if self.async_storage_writes {
             self.address_to_threads(&mut parts)?;
@@ -82,12 +87,9 @@ impl<S: Storage> RawNode<S> {
 
     fn take_append_work(&self, parts: &mut Parts) {
         push_shared(&mut parts.entries, self.raft.log.next_unstable_entries());
-        parts.snapshot = self
-            .raft
-            .log
-            .next_unstable_snapshot()
-            .cloned()
-            .map(Box::new);
+        if let Some(snapshot) = self.raft.log.next_unstable_snapshot() {
+            parts.snapshot = Some(Box::new(snapshot.clone()));
+        }
     }
 
     /// Turns the work of a Ready into messages for the storage threads.
