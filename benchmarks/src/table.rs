@@ -36,6 +36,8 @@ impl AbstractStateMachine for Table {
     type Response = u64;
     type Snapshot = TableView;
 
+    const NEVER_WAITS: bool = true;
+
     async fn apply(&mut self, entry: Bytes) -> Result<u64, ApplyError> {
         self.put(entry)
     }

@@ -36,8 +36,9 @@ pub struct Committed<E> {
 /// The state machine that a cluster replicates.
 ///
 /// All methods are called by one task, the apply task, one at a time and never beside each
-/// other; they may wait (on a thread of their own), consensus goes on meanwhile. What runs beside
-/// them is a [`SnapshotSource`] that an earlier [`snapshot`](Self::snapshot) returned.
+/// other; they may wait (on a thread of their own), consensus goes on meanwhile, unless
+/// [`NEVER_WAITS`](Self::NEVER_WAITS) says that they do not. What runs beside them is a
+/// [`SnapshotSource`] that an earlier [`snapshot`](Self::snapshot) returned.
 ///
 /// # Examples
 ///
@@ -74,6 +75,15 @@ pub trait AbstractStateMachine: Send + 'static {
     type Response: AbstractResponse;
     /// What a snapshot is written from.
     type Snapshot: SnapshotSource;
+
+    /// Whether `apply`, `apply_batch` and `query` never wait for anything but the processor: no
+    /// disk, no lock that is held for long, no other service.
+    ///
+    /// They are then called in the runtime of the node, which spares two changes of threads for
+    /// each batch; `snapshot` and `restore` still have a thread on which they may wait. A state
+    /// machine that waits all the same holds up what else runs there, consensus included. The
+    /// default is the safe one.
+    const NEVER_WAITS: bool = false;
 
     /// Applies one committed entry and answers it.
     ///

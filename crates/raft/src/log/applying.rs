@@ -55,6 +55,11 @@ impl<S: Storage> RaftLog<S> {
             && self.applying < self.max_appliable_index(allow_unstable)
     }
 
+    /// Whether nothing more is handed out before some of it is confirmed.
+    pub(crate) fn apply_is_paused(&self) -> bool {
+        self.applying_paused
+    }
+
     /// The highest index that the state machine may be given.
     pub(crate) fn max_appliable_index(&self, allow_unstable: bool) -> u64 {
         if allow_unstable {

@@ -2,6 +2,7 @@
 
 use super::{Raft, StateRole};
 use crate::eraftpb::Snapshot;
+use crate::tracker::ProgressState;
 use crate::{Result, Storage};
 
 impl<S: Storage> Raft<S> {
@@ -21,6 +22,21 @@ impl<S: Storage> Raft<S> {
     /// Whether a new commit index is told to the followers at once.
     pub(super) fn should_bcast_commit(&self) -> bool {
         !self.config.skip_bcast_commit || self.has_pending_conf()
+    }
+
+    /// Tells the commit index to the members that were not told, if this node leads.
+    pub(crate) fn tell_commit(&mut self) -> Result<()> {
+        if self.state != StateRole::Leader {
+            return Ok(());
+        }
+        let commit = self.log.committed;
+        self.for_each_peer(|raft, to| {
+            let progress = raft.progress_mut(to)?;
+            if progress.state == ProgressState::Replicate && progress.can_bump_commit(commit) {
+                raft.send_append(to)?;
+            }
+            Ok(())
+        })
     }
 
     /// Whether this leader has committed an entry of its own term, and hence knows everything that

@@ -64,6 +64,12 @@ impl<S: Storage> RawNode<S> {
         self.raft.log.applied
     }
 
+    /// Whether so much is being applied that nothing more is handed out until some of it is
+    /// acknowledged.
+    pub fn apply_is_paused(&self) -> bool {
+        self.raft.log.apply_is_paused()
+    }
+
     /// The last index of the log, whether or not it is durable here.
     pub fn last_index(&self) -> u64 {
         self.raft.log.last_index()

@@ -308,6 +308,17 @@ impl<S: Storage> RawNode<S> {
         self.run(|node| node.raft.ping())
     }
 
+    /// Tells the commit index to the followers that were not told, if this node leads. What
+    /// [`Config::skip_bcast_commit`](crate::Config::skip_bcast_commit) saves while entries flow is
+    /// made up for with this when they cease.
+    ///
+    /// # Errors
+    ///
+    /// Only what stops the node.
+    pub fn tell_commit(&mut self) -> Result<()> {
+        self.run(|node| node.raft.tell_commit())
+    }
+
     /// Tells that the entries for the follower `to` are there now, after the storage has answered
     /// [`StorageError::LogTemporarilyUnavailable`](crate::StorageError::LogTemporarilyUnavailable).
     ///

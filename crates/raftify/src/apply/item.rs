@@ -67,11 +67,17 @@ pub(crate) enum ApplyItem<R> {
     Snapshot,
 }
 
-/// What the apply task tells the loop.
+/// Everything up to `index` has been applied; the response for the core. The loop takes it with
+/// its next turn: it is only woken for it when something waits for that.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) index: u64,
+    pub(crate) response: Box<Message>,
+}
+
+/// What the apply task tells the loop at once.
 #[derive(Debug)]
 pub(crate) enum ApplyEvent {
-    /// Everything up to `index` has been applied; the response for the core.
-    Applied { index: u64, response: Box<Message> },
     /// The state was replaced; the responses for the core.
     Restored { index: u64, responses: Vec<Message> },
     /// A snapshot's file is durable, or it failed (the log stays as it is).

@@ -3,10 +3,11 @@
 //!
 //! It knows nothing of consensus: positions come in order, and never twice.
 
+mod delivery;
 mod item;
 mod responder;
 mod task;
 
-pub(crate) use item::{AppliedSystem, ApplyEvent, ApplyItem, ReadReply, SystemOutcome};
+pub(crate) use item::{Applied, AppliedSystem, ApplyEvent, ApplyItem, ReadReply, SystemOutcome};
 pub(crate) use responder::Responder;
 pub(crate) use task::{ApplyStart, ApplyTask};

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use raft::eraftpb::Entry;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
 
-use super::{AppliedSystem, ApplyEvent, ApplyItem, ReadReply, Responder, SystemOutcome};
+use super::delivery::Due;
+use super::{Applied, AppliedSystem, ApplyEvent, ApplyItem, ReadReply, Responder, SystemOutcome};
 use crate::error::{ProposeError, ReadError, UnknownCause};
 use crate::log_entry::AbstractLogEntry;
+use crate::node::NodeView;
 use crate::node::metrics::{Counters, add};
 use crate::node::worker::Placement;
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
@@ -31,6 +34,7 @@ pub(crate) struct ApplyStart<F> {
     /// How many reads and queries are with this task; the loop counts up, this task down.
     pub(crate) reads_applying: Arc<AtomicUsize>,
     pub(crate) placement: Placement,
+    pub(crate) view: watch::Sender<NodeView>,
 }
 
 /// The owner of the state machine.
@@ -44,6 +48,9 @@ pub(crate) struct ApplyTask<F: AbstractStateMachine> {
     snapshots: SnapshotStore,
     items: mpsc::UnboundedReceiver<ApplyItem<F::Response>>,
     events: mpsc::UnboundedSender<ApplyEvent>,
+    applied: mpsc::UnboundedSender<Applied>,
+    /// Shows what has been applied without waking the loop for it.
+    view: watch::Sender<NodeView>,
     reads: BTreeMap<u64, Vec<ReadReply>>,
     counters: Arc<Counters>,
     reads_applying: Arc<AtomicUsize>,
@@ -55,6 +62,7 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
         start: ApplyStart<F>,
         items: mpsc::UnboundedReceiver<ApplyItem<F::Response>>,
         events: mpsc::UnboundedSender<ApplyEvent>,
+        applied: mpsc::UnboundedSender<Applied>,
     ) -> Self {
         Self {
             skip_to: start.fsm.applied_index(),
@@ -65,6 +73,8 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
             snapshots: start.snapshots,
             items,
             events,
+            applied,
+            view: start.view,
             reads: BTreeMap::new(),
             counters: start.counters,
             reads_applying: start.reads_applying,
@@ -75,11 +85,44 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
     /// Works until the loop has gone.
     pub(crate) async fn run(mut self) {
         while let Some(item) = self.items.recv().await {
-            if let Err(Broken(reason)) = self.handle(item).await {
+            let handled = if self.needs_thread(&item) {
+                let Some((task, handled)) = self.handle_on_thread(item).await else {
+                    return;
+                };
+                self = task;
+                handled
+            } else {
+                self.handle(item).await
+            };
+            if let Err(Broken(reason)) = handled {
                 self.events.send(ApplyEvent::Failed(reason)).ok();
                 return;
             }
         }
+    }
+
+    /// Where this task shares its thread with the loop, though there are threads.
+    fn shares_runtime(&self) -> bool {
+        self.placement == Placement::Threads && F::NEVER_WAITS
+    }
+
+    /// Whether user code for `item` may wait where this task may not.
+    fn needs_thread(&self, item: &ApplyItem<F::Response>) -> bool {
+        self.shares_runtime() && matches!(item, ApplyItem::Restore { .. } | ApplyItem::Snapshot)
+    }
+
+    /// Goes to a thread that may block and comes back; `None` when user code panicked there.
+    async fn handle_on_thread(
+        mut self,
+        item: ApplyItem<F::Response>,
+    ) -> Option<(Self, Result<(), Broken>)> {
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || {
+            let handled = runtime.block_on(self.handle(item));
+            (self, handled)
+        })
+        .await
+        .ok()
     }
 
     async fn handle(&mut self, item: ApplyItem<F::Response>) -> Result<(), Broken> {
@@ -97,9 +140,12 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
             }
             ApplyItem::Done(response) => {
                 let index = self.applied_index;
-                self.events
-                    .send(ApplyEvent::Applied { index, response })
-                    .ok();
+                self.applied.send(Applied { index, response }).ok();
+                self.view.send_if_modified(|view| {
+                    let is_news = view.applied_index < index;
+                    view.applied_index = view.applied_index.max(index);
+                    is_news
+                });
             }
             ApplyItem::Restore {
                 descriptor,
@@ -190,17 +236,28 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
                 waiting.len()
             )));
         }
+        let mut outcome = Ok(());
+        let mut due = Due::new(self.wakes_across_threads() && waiting.iter().flatten().count() > 1);
         for (answer, waiter) in answers.into_iter().zip(waiting) {
             let answer = match answer {
                 Ok(answer) => Ok(answer),
                 Err(ApplyError::Reject(reason)) => Err(ProposeError::Rejected(reason)),
-                Err(ApplyError::Fatal(error)) => return Err(Broken(error.to_string())),
+                Err(ApplyError::Fatal(error)) => {
+                    outcome = Err(Broken(error.to_string()));
+                    break;
+                }
             };
             if let Some(waiter) = waiter {
-                waiter.answer(answer);
+                due.answer(waiter, answer);
             }
         }
-        Ok(())
+        due.deliver();
+        outcome
+    }
+
+    /// Whether callers are woken from a thread that is not one of their runtime.
+    fn wakes_across_threads(&self) -> bool {
+        self.placement == Placement::Threads && !F::NEVER_WAITS
     }
 
     fn system_applied(&mut self, index: u64, term: u64, system: Option<Arc<AppliedSystem>>) {

@@ -1,6 +1,6 @@
 //! Puts a node together: channels, tasks, and the order in which they end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -21,7 +21,7 @@ use super::startup::{self, Opened};
 use super::view::NodeView;
 use super::waiters::Waiters;
 use super::worker::Placement;
-use crate::apply::{ApplyEvent, ApplyItem, ApplyStart, ApplyTask};
+use crate::apply::{Applied, ApplyEvent, ApplyItem, ApplyStart, ApplyTask};
 use crate::config::Config;
 use crate::error::{BootstrapError, Fatal};
 use crate::log_entry::AbstractLogEntry;
@@ -80,6 +80,10 @@ struct Channels<R> {
     apply_events: (
         mpsc::UnboundedSender<ApplyEvent>,
         mpsc::UnboundedReceiver<ApplyEvent>,
+    ),
+    applied: (
+        mpsc::UnboundedSender<Applied>,
+        mpsc::UnboundedReceiver<Applied>,
     ),
 }
 
@@ -156,6 +160,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             log_events: mpsc::unbounded_channel(),
             apply_items: mpsc::unbounded_channel(),
             apply_events: mpsc::unbounded_channel(),
+            applied: mpsc::unbounded_channel(),
         };
         let system = Arc::new(opened.system.clone());
         let node = RaftNode {
@@ -201,9 +206,11 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 counters: Arc::clone(&counters),
                 reads_applying: Arc::clone(&reads_applying),
                 placement: self.placement,
+                view: view.clone(),
             },
             channels.apply_items.1,
             channels.apply_events.0,
+            channels.applied.0,
         );
         if let Some(descriptor) = opened.state.snapshot.clone() {
             let system = Arc::clone(&system);
@@ -223,6 +230,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 config.ticks(config.heartbeat_interval).saturating_mul(3),
             ),
             lease_in_doubt: false,
+            commit_notice: Default::default(),
             clock: Ticker::new(config.tick_interval, ticks_made_up(&config)),
             policy: CompactionPolicy::from_config(&config),
             config,
@@ -235,6 +243,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             log_events: channels.log_events.1,
             apply_items: channels.apply_items.0,
             apply_events: channels.apply_events.1,
+            applied: channels.applied.1,
             transport: Arc::clone(&transport),
             snapshots: self.snapshots.clone(),
             placement: self.placement,
@@ -251,7 +260,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             flushed_commit: opened.state.hard_state.commit,
             reads_applying,
             handed: (opened.state.hard_state.term, opened.state.hard_state.vote),
-            log_outstanding: VecDeque::new(),
+            log_outstanding: Default::default(),
             restoring: opened.state.snapshot.iter().cloned().collect(),
             snapshot_retries: Default::default(),
             snapshot_running: false,
@@ -350,10 +359,12 @@ where
         self.core.begin(self.campaign)?;
         let writer = self
             .placement
+            .of_worker(S::NEVER_WAITS)
             .spawn("raftify-log", self.writer.run())
             .map_err(started)?;
         let apply = self
             .placement
+            .of_worker(F::NEVER_WAITS)
             .spawn("raftify-apply", self.apply.run())
             .map_err(started)?;
         let ended = self.core.run().await;

@@ -37,12 +37,12 @@ impl Ticker {
         }
     }
 
-    /// Waits until a tick is due.
-    pub(crate) async fn wait(&mut self) {
+    /// Waits until a tick is due, or until `earlier` if that comes before.
+    pub(crate) async fn wait(&mut self, earlier: Option<Instant>) {
         if std::mem::take(&mut self.wake_now) {
             return;
         }
-        sleep_until(self.next).await;
+        sleep_until(earlier.map_or(self.next, |at| at.min(self.next))).await;
     }
 
     /// Lets the next wait end at once.
@@ -99,7 +99,7 @@ mod tests {
         let due = ticker.due();
         assert_eq!((due.ticks, due.capped), (10, true));
         assert!(due.late > Duration::from_secs(59));
-        ticker.wait().await;
+        ticker.wait(None).await;
         assert_eq!(ticker.due().ticks, 1);
     }
 }

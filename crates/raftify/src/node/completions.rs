@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::core::{RaftNodeCore, fatal};
 use super::log_writer::{LogEvent, LogJob};
 use super::metrics::add;
-use crate::apply::{AppliedSystem, ApplyEvent, ApplyItem};
+use crate::apply::{Applied, AppliedSystem, ApplyEvent, ApplyItem};
 use crate::error::{Fatal, SnapshotError};
 use crate::membership::SystemState;
 use crate::snapshot::{AppliedSince, SnapshotDescriptor};
@@ -30,8 +30,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 entries,
                 responses,
             } => {
-                self.log_outstanding
-                    .drain(..jobs.min(self.log_outstanding.len()));
+                self.log_outstanding.done(jobs);
                 match installed {
                     None => {
                         self.raw_node.mut_store().appended(entries);
@@ -84,13 +83,14 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         })
     }
 
+    pub(super) fn on_applied(&mut self, applied: Applied) -> Result<(), Fatal> {
+        self.applied_index = self.applied_index.max(applied.index);
+        self.step(*applied.response)?;
+        self.snapshot_if_due()
+    }
+
     pub(super) fn on_apply_event(&mut self, event: ApplyEvent) -> Result<(), Fatal> {
         match event {
-            ApplyEvent::Applied { index, response } => {
-                self.applied_index = self.applied_index.max(index);
-                self.step(*response)?;
-                self.snapshot_if_due()
-            }
             ApplyEvent::Restored { index, responses } => {
                 self.applied_index = self.applied_index.max(index);
                 if let Some(restored) = self.restoring.pop_front() {

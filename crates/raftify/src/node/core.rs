@@ -20,7 +20,7 @@ use super::reads::Reads;
 use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
 use super::view::NodeView;
 use super::waiters::Waiters;
-use crate::apply::{AppliedSystem, ApplyEvent, ApplyItem};
+use crate::apply::{Applied, AppliedSystem, ApplyEvent, ApplyItem};
 use crate::config::Config;
 use crate::error::{Fatal, SnapshotError, UnknownCause};
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
@@ -54,6 +54,7 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) log_events: mpsc::UnboundedReceiver<LogEvent>,
     pub(super) apply_items: mpsc::UnboundedSender<ApplyItem<F::Response>>,
     pub(super) apply_events: mpsc::UnboundedReceiver<ApplyEvent>,
+    pub(super) applied: mpsc::UnboundedReceiver<Applied>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) snapshots: SnapshotStore,
     pub(super) placement: super::worker::Placement,
@@ -83,7 +84,7 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     /// The term and vote that were handed to the log writer last.
     pub(super) handed: (u64, u64),
     /// When each append that the log writer has not answered was handed out.
-    pub(super) log_outstanding: std::collections::VecDeque<Instant>,
+    pub(super) log_outstanding: super::log_backlog::LogBacklog,
     /// Snapshots whose files the apply task has still to read.
     pub(super) restoring: std::collections::VecDeque<SnapshotDescriptor>,
     pub(super) snapshot_retries: super::snapshot_retry::SnapshotRetries,
@@ -106,6 +107,7 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) news: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) clock: super::clock::Ticker,
+    pub(super) commit_notice: super::commit_notice::CommitNotice,
     pub(super) types: PhantomData<fn() -> L>,
 }
 
@@ -114,6 +116,7 @@ enum Woken<L, F: AbstractStateMachine> {
     Stop,
     Log(Option<LogEvent>),
     Apply(Option<ApplyEvent>),
+    Applied(Option<Applied>),
     Peer(Option<PeerEvent>),
     Local(Option<LocalRequestMsg<L, F>>),
     Server(Option<ServerRequestMsg<L, F>>),
@@ -185,11 +188,13 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 return Ok(());
             }
             let woken = unless_failed(self.wake().await)?;
+            self.take_applied()?;
             self.age_lease()?;
             match woken {
                 Woken::Stop => return Ok(()),
                 Woken::Log(event) => self.on_log_event(or_ended(event, "log writer")?)?,
                 Woken::Apply(event) => self.on_apply_event(or_ended(event, "apply task")?)?,
+                Woken::Applied(applied) => self.on_applied(or_ended(applied, "apply task")?)?,
                 Woken::Peer(Some(event)) => self.on_peer_event(event)?,
                 Woken::Local(Some(request)) => self.on_local_request(request)?,
                 Woken::Server(Some(request)) => self.on_server_request(request)?,
@@ -201,7 +206,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.flush_proposals()?;
             self.reads_to_core()?;
             self.run_due_ticks()?;
+            self.tell_commit_if_due()?;
             self.ready_passes()?;
+            self.plan_commit_notice();
             self.publish();
         }
     }
@@ -218,11 +225,30 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             () = self.shutdown.cancelled() => Woken::Stop,
             event = self.log_events.recv() => Woken::Log(event),
             event = self.apply_events.recv() => Woken::Apply(event),
+            applied = self.applied.recv(), if self.awaits_applied() => Woken::Applied(applied),
             event = self.frames.recv() => Woken::Peer(event),
             request = self.rx_local.recv(), if !self.rx_local.is_closed() => Woken::Local(request),
             request = self.rx_server.recv(), if !self.rx_server.is_closed() => Woken::Server(request),
-            () = self.clock.wait() => Woken::Tick,
+            () = self.clock.wait(self.commit_notice.due_at()) => Woken::Tick,
         }
+    }
+
+    /// Whether anything waits for what the apply task has done. Otherwise nobody is kept waiting
+    /// when the loop hears of it with its next turn, and a turn of its own for each batch would
+    /// cost as much as the batch.
+    fn awaits_applied(&self) -> bool {
+        self.raw_node.apply_is_paused() || self.change_is_pending() || self.leaves_at.is_some()
+    }
+
+    /// Takes what the apply task has done meanwhile.
+    fn take_applied(&mut self) -> Result<(), Fatal> {
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            let Ok(applied) = self.applied.try_recv() else {
+                break;
+            };
+            self.on_applied(applied)?;
+        }
+        Ok(())
     }
 
     /// While callers wait for earlier answers, more of them are about to ask: those that can run
@@ -246,6 +272,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             };
             self.on_log_event(event)?;
         }
+        self.take_applied()?;
         for _ in 0..EVENTS_PER_TURN_MAX {
             let Ok(event) = self.apply_events.try_recv() else {
                 break;

@@ -71,6 +71,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 tracing::warn!(from, "a snapshot was ignored: its file is not here");
                 continue;
             }
+            if message.msg_type() == MessageType::MsgReadIndex {
+                self.commit_notice.hurry(Instant::now());
+            }
             self.step(message)?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft::eraftpb::{Entry, HardState, Message};
+use raft::eraftpb::{Entry, HardState, Message, MessageType};
 use tokio::sync::mpsc;
 
 use super::metrics::Counters;
@@ -308,12 +308,63 @@ impl<S: StableStorage> LogWriter<S> {
             if message.to == self.node_id {
                 local.push(message);
             } else {
-                remote.entry(message.to).or_default().push(message);
+                let messages = remote.entry(message.to).or_default();
+                if messages.last().is_some_and(|last| covers(&message, last)) {
+                    messages.pop();
+                }
+                messages.push(message);
             }
         }
         for (to, messages) in remote {
             self.transport.send(to, messages);
         }
         local
+    }
+}
+
+/// Whether `later` tells its receiver all that `earlier` does: both acknowledge a log of the same
+/// leadership, and who has the later entry has the earlier one.
+fn covers(later: &Message, earlier: &Message) -> bool {
+    let is_plain = |message: &Message| {
+        message.msg_type() == MessageType::MsgAppendResponse
+            && !message.reject
+            && message.request_snapshot == 0
+    };
+    is_plain(later)
+        && is_plain(earlier)
+        && later.term == earlier.term
+        && later.index >= earlier.index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acknowledgement(term: u64, index: u64) -> Message {
+        Message {
+            msg_type: MessageType::MsgAppendResponse as i32,
+            term,
+            index,
+            ..Message::default()
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_covers_earlier_ones_of_its_term_and_nothing_else() {
+        let earlier = acknowledgement(3, 7);
+        assert!(covers(&acknowledgement(3, 9), &earlier));
+        assert!(covers(&earlier, &earlier));
+        assert!(!covers(&acknowledgement(3, 6), &earlier));
+        assert!(!covers(&acknowledgement(4, 9), &earlier));
+        let refusal = Message {
+            reject: true,
+            ..acknowledgement(3, 9)
+        };
+        assert!(!covers(&refusal, &earlier) && !covers(&acknowledgement(3, 9), &refusal));
+        let vote = Message {
+            msg_type: MessageType::MsgRequestVoteResponse as i32,
+            ..acknowledgement(3, 9)
+        };
+        assert!(!covers(&vote, &earlier) && !covers(&acknowledgement(3, 9), &vote));
     }
 }

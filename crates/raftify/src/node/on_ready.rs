@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use raft::eraftpb::{Message, MessageType};
-use tokio::time::Instant;
 
 use super::core::{RaftNodeCore, fatal};
+use super::log_backlog::waiting_bytes;
 use super::log_writer::{LogJob, QueuedJob};
 use super::metrics::add;
 use crate::apply::ApplyItem;
@@ -98,7 +98,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         if message.term > 0 {
             self.handed = vote;
         }
-        self.log_outstanding.push_back(Instant::now());
+        let bytes = message.entries.iter().map(waiting_bytes).sum();
+        self.log_outstanding.push(bytes);
         let job = LogJob::Append {
             message: Box::new(message),
             install,
@@ -124,10 +125,6 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     /// Whether the log writer is so far behind that peers' appends are dropped and proposals
     /// refused until it has caught up. Both come again.
     pub(super) fn log_is_congested(&self) -> bool {
-        self.log_outstanding.len() >= LOG_JOBS_OUTSTANDING_MAX
+        self.log_outstanding.is_full()
     }
 }
-
-/// Appends that may wait for the disk. Each holds at most one append message's entries from a
-/// peer, or one turn's proposals.
-const LOG_JOBS_OUTSTANDING_MAX: usize = 1024;

@@ -63,8 +63,10 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         set(&self.counters.last_index, self.raw_node.last_index());
         set(&self.counters.first_index, self.raw_node.store().first());
         set(&self.counters.waiting_proposals, self.waiters.len() as u64);
-        let now = self.shown();
+        let mut now = self.shown();
         let before = self.view.borrow().shown();
+        // The apply task shows what it has applied itself, and may have been faster.
+        now.applied_index = now.applied_index.max(before.applied_index);
         if now != before || self.addresses_changed {
             let is_leader = self.raw_node.is_leader();
             let leader_addr = (now.leader_id != before.leader_id || self.addresses_changed)
@@ -81,7 +83,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 view.is_voter = now.is_voter;
                 view.is_member = now.is_member;
                 view.commit_index = now.commit_index;
-                view.applied_index = now.applied_index;
+                view.applied_index = view.applied_index.max(now.applied_index);
                 view.healthy = now.healthy;
                 if let Some(leader_addr) = leader_addr {
                     view.leader_addr = leader_addr;

@@ -36,6 +36,11 @@ impl Drop for Task {
 }
 
 impl Placement {
+    /// Where a worker runs: one that never waits needs no thread.
+    pub(crate) fn of_worker(self, never_waits: bool) -> Self {
+        if never_waits { Self::Tasks } else { self }
+    }
+
     /// Starts `work`. Must be called within a runtime.
     pub(crate) fn spawn(
         self,

@@ -122,6 +122,8 @@ impl Default for MemoryStorage {
 impl StableStorage for MemoryStorage {
     type Reader = MemoryReader;
 
+    const NEVER_WAITS: bool = true;
+
     fn identity(&self) -> Option<Identity> {
         self.reader.lock().identity
     }

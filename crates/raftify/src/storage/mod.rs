@@ -191,6 +191,10 @@ pub trait StableStorage: Send + 'static {
     /// Reads beside the writer.
     type Reader: LogReader;
 
+    /// Whether [`write`](Self::write) never blocks its thread: it is then called in the runtime of
+    /// the node, without a change of threads. The default is the safe one.
+    const NEVER_WAITS: bool = false;
+
     /// Whose store this is; `None` for a new one.
     fn identity(&self) -> Option<Identity>;
 

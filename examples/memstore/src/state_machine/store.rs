@@ -84,6 +84,9 @@ impl AbstractStateMachine for HashStore {
     type Response = Reply;
     type Snapshot = StoreSnapshot;
 
+    /// A map in memory; readers hold its lock for one lookup.
+    const NEVER_WAITS: bool = true;
+
     async fn apply(&mut self, entry: LogEntry) -> Result<Reply, ApplyError> {
         Ok(change(&mut self.write(), entry))
     }
