@@ -78,7 +78,15 @@
 //!   puts in between two Readys.
 
 #![forbid(unsafe_code)]
-#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unreachable,
+        clippy::string_slice,
+        clippy::get_unwrap
+    )
+)]
 
 pub mod confchange;
 mod config;

@@ -4,6 +4,9 @@
 //! change, or with a reason why the change is not allowed. Nothing is changed in place, so a refused
 //! change leaves no trace.
 
+// Numbers of other nodes come in here unchecked.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
 mod changer;
 mod invariants;
 #[cfg(test)]

@@ -114,9 +114,9 @@ impl Progress {
         match self.state {
             ProgressState::Replicate => {
                 if entries > 0 {
-                    let last = self.next.saturating_add(entries as u64 - 1);
-                    self.inflights.add(last, bytes)?;
-                    self.next = last.saturating_add(1);
+                    let next = self.next.saturating_add(entries as u64);
+                    self.inflights.add(next.saturating_sub(1), bytes)?;
+                    self.next = next;
                 }
                 self.msg_app_flow_paused = self.inflights.full();
             }

@@ -98,7 +98,7 @@ impl ProgressMap {
     }
 
     /// The nodes in ascending order of their ids.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u64, &Progress)> + '_ {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u64, &Progress)> + Clone + '_ {
         self.peers.iter().map(|(id, progress)| (*id, progress))
     }
 

@@ -134,20 +134,14 @@ impl ProgressTracker {
 
     /// Counts the votes. Answers of nodes that do not vote (any more) are left out.
     pub fn tally_votes(&self) -> Tally {
-        let (mut granted, mut rejected) = (0, 0);
-        for (id, progress) in self.progress.iter() {
-            if progress.is_learner {
-                continue;
-            }
-            match self.votes.get(&id) {
-                Some(true) => granted += 1,
-                Some(false) => rejected += 1,
-                None => {}
-            }
-        }
+        let voters = self
+            .progress
+            .iter()
+            .filter(|(_, progress)| !progress.is_learner);
+        let said = |id, answer| self.votes.get(&id) == Some(&answer);
         Tally {
-            granted,
-            rejected,
+            granted: voters.clone().filter(|(id, _)| said(*id, true)).count(),
+            rejected: voters.filter(|(id, _)| said(*id, false)).count(),
             result: self
                 .config
                 .voters
