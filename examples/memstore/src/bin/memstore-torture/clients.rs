@@ -21,7 +21,7 @@ const LONG_PATIENCE: Duration = Duration::from_secs(12);
 /// In so many clients of a thousand patience is long.
 const LONG_PATIENCE_PER_MILLE: u64 = 300;
 /// The longest time between two operations of a client, in milliseconds.
-const THINK_MS_MAX: u64 = 30;
+const THINK_MS_MAX: u64 = 20;
 /// The wait after an operation that was refused, in milliseconds.
 const REFUSED_MS_MAX: u64 = 200;
 /// Values are made longer by up to so many bytes, so that logs and snapshots grow.
@@ -35,9 +35,12 @@ pub(crate) struct Shared {
     pub(crate) done: Arc<AtomicBool>,
 }
 
-/// One client: operations one after the other, each through any node.
+/// One client: operations one after the other, each through any node or all through one.
 pub(crate) struct Client {
     number: u64,
+    /// Every second client stays with one node. If all of them went to all nodes, all would soon wait
+    /// for one that is cut off, and the others would look as if they refused.
+    home: Option<u64>,
     nodes: Vec<HttpClient>,
     rng: Rng,
     shared: Shared,
@@ -55,6 +58,7 @@ impl Client {
         let client = |addr: &String| HttpClient::new(addr, patience);
         Self {
             number,
+            home: number.is_multiple_of(2).then_some(number / 2),
             nodes: addresses.iter().map(client).collect(),
             rng,
             shared,
@@ -91,7 +95,11 @@ impl Client {
                 4..=6 => Action::Put,
                 _ => Action::Cas(seen.get(&key).copied().unwrap_or(0)),
             });
-        let position = self.rng.below(self.nodes.len() as u64);
+        let count = self.nodes.len() as u64;
+        let position = match self.home {
+            Some(home) => home % count.max(1),
+            None => self.rng.below(count),
+        };
         let position = usize::try_from(position).unwrap_or(0);
         let Some(node) = self.nodes.get_mut(position) else {
             return Err(TortureError::Usage("there is no node".into()));

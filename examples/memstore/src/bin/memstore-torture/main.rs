@@ -68,7 +68,7 @@ struct RunOptions {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=9))]
     nodes: u64,
     /// How many clients
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=512))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=512))]
     clients: u64,
     /// The kinds of faults [default: all that are permitted here]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]

@@ -17,7 +17,7 @@ use crate::plan::{Direction, Fault, Round};
 use crate::report::Screen;
 
 /// How long a node may take to answer an operator.
-const OPERATOR_TIMEOUT: Duration = Duration::from_secs(6);
+const OPERATOR_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// What the faults of one kind came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

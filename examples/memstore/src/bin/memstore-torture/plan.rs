@@ -10,7 +10,7 @@ use crate::faults::Kind;
 /// In so many rounds of a thousand two faults overlap.
 const TWO_FAULTS_PER_MILLE: u64 = 350;
 /// In so many faults of a thousand the leader is the target.
-const LEADER_PER_MILLE: u64 = 500;
+const LEADER_PER_MILLE: u64 = 650;
 /// The shortest fault, in milliseconds.
 const SHORTEST_MS: u64 = 300;
 
