@@ -72,7 +72,7 @@ async fn one(world: &World, rng: &mut Rng, live: &Live) {
     );
 }
 
-async fn join(world: &World, live: &Live) -> Result<(), MembershipError> {
+pub(crate) async fn join(world: &World, live: &Live) -> Result<(), MembershipError> {
     if world.ids().len() >= MACHINES_MAX {
         return Ok(());
     }

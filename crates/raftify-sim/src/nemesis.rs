@@ -8,11 +8,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::disk::{DiskFailure, DiskSpeed};
 use crate::membership;
 use crate::plan::Fault;
+use crate::rejoin;
 use crate::rng::{Part, Rng};
 use crate::world::World;
 
 /// The faults that happen at moments; the others are always on (the weather, the clocks).
-const EVENTS: [Fault; 11] = [
+const EVENTS: [Fault; 12] = [
     Fault::Partitions,
     Fault::OneWayCuts,
     Fault::Crashes,
@@ -23,6 +24,7 @@ const EVENTS: [Fault; 11] = [
     Fault::FullDisks,
     Fault::Snapshots,
     Fault::Transfers,
+    Fault::Wipes,
     Fault::Membership,
 ];
 
@@ -110,6 +112,7 @@ fn one(world: &World, rng: &mut Rng, fault: Fault, target: u64) {
         Fault::FullDisks => world.fail_disk(target, DiskFailure::Full),
         Fault::Snapshots => snapshot(world, target),
         Fault::Transfers => transfer(world, rng, target),
+        Fault::Wipes => rejoin::wipe(world, target, lasts),
         Fault::Membership => membership::change(world, rng, target),
         Fault::Loss | Fault::Duplicates | Fault::Late | Fault::Drift | Fault::SnapshotCuts => {}
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::checks::commitment::Commitment;
+use crate::checks::configurations::Members;
 use crate::checks::election_safety::ElectionSafety;
 use crate::checks::log_matching::LogMatching;
 use crate::checks::state_machine_safety::{StateMachineSafety, Step};
@@ -172,9 +173,20 @@ impl Observer {
         }
     }
 
-    /// The voters of a cluster whose members do not change.
-    pub fn set_voters(&self, voters: Option<BTreeSet<u64>>) {
-        lock(&self.inner).commitment.set_voters(voters);
+    /// The members at the beginning.
+    pub fn set_founders(&self, voters: BTreeSet<u64>) {
+        let mut inner = lock(&self.inner);
+        inner.commitment.configurations().set_founders(voters);
+    }
+
+    /// The newest configuration that is known to be committed.
+    pub fn members(&self) -> Members {
+        lock(&self.inner).commitment.configurations().newest()
+    }
+
+    /// Whether a node's disk was wiped.
+    pub fn is_wiped(&self, node: u64) -> bool {
+        lock(&self.inner).disks.is_wiped(node)
     }
 
     /// A node has a new disk.
@@ -222,6 +234,14 @@ impl Observer {
             });
             inner.matching.written(node, term_before, &batch.entries)
         });
+        self.check("configurations follow one history", |inner| {
+            let configurations = inner.commitment.configurations();
+            for snapshot in batch.install.iter().chain(&batch.snapshot) {
+                let state = snapshot.conf_state.clone().unwrap_or_default();
+                configurations.conf_state(node, snapshot.index, &state)?;
+            }
+            Ok(())
+        });
         let state = batch.hard_state.unwrap_or_default();
         self.check("committed entries stay", |inner| {
             if let Some(installed) = &batch.install {
@@ -239,6 +259,10 @@ impl Observer {
 
     /// A message leaves its node.
     pub fn sent(&self, message: &Message) {
+        if self.is_wiped(message.from) {
+            // It has forgotten what it promised; nobody takes what it sends.
+            return;
+        }
         self.check("promises are durable", |inner| {
             promises::sent(&inner.disks, message)
         });
@@ -254,9 +278,10 @@ impl Observer {
         let kind = message.msg_type();
         if matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat) {
             self.check("committed is on a quorum's disks", |inner| {
+                let (leader, term, commit) = (message.from, message.term, message.commit);
                 inner
                     .commitment
-                    .told(&inner.disks, message.from, message.term, message.commit)
+                    .told(&inner.disks, &inner.matching, leader, term, commit)
             });
         }
     }

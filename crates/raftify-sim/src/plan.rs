@@ -45,12 +45,14 @@ pub enum Fault {
     Snapshots,
     /// Operators hand leadership over, or start elections.
     Transfers,
+    /// Disks are wiped: their nodes must be refused, are removed, and join under new ids.
+    Wipes,
     /// Nodes join, leave, are removed, promoted and demoted, alone and together.
     Membership,
 }
 
-/// All but [`Fault::Membership`], which has a sequence of its own.
-pub const FAULTS: [Fault; 15] = [
+/// All of them.
+pub const FAULTS: [Fault; 17] = [
     Fault::Loss,
     Fault::Duplicates,
     Fault::Late,
@@ -66,7 +68,12 @@ pub const FAULTS: [Fault; 15] = [
     Fault::SnapshotCuts,
     Fault::Snapshots,
     Fault::Transfers,
+    Fault::Wipes,
+    Fault::Membership,
 ];
+
+/// Those that change who is in the cluster; the others are switched on without a look at them.
+const OF_MEMBERS: [Fault; 2] = [Fault::Wipes, Fault::Membership];
 
 /// What one run does.
 #[derive(Debug, Clone)]
@@ -111,8 +118,11 @@ impl Plan {
         let mut rng = Rng::named(seed, Part::Plan, &[]);
         // Some runs have a few faults that happen often, some have most of them.
         let chance = *rng.pick(&[200, 400, 700]).unwrap_or(&400);
-        let mut faults: BTreeSet<Fault> =
-            FAULTS.into_iter().filter(|_| rng.chance(chance)).collect();
+        let mut faults: BTreeSet<Fault> = FAULTS
+            .into_iter()
+            .filter(|fault| !OF_MEMBERS.contains(fault))
+            .filter(|_| rng.chance(chance))
+            .collect();
         let always = [
             Fault::Partitions,
             Fault::Crashes,
@@ -120,8 +130,13 @@ impl Plan {
             Fault::Pauses,
         ];
         faults.extend(rng.pick(&always));
-        if Rng::named(seed, Part::Membership, &[]).chance(400) {
-            faults.insert(Fault::Membership);
+        for (part, fault) in [
+            (Part::Membership, Fault::Membership),
+            (Part::Wipes, Fault::Wipes),
+        ] {
+            if Rng::named(seed, part, &[]).chance(350) {
+                faults.insert(fault);
+            }
         }
         let config = config(&mut rng);
         if config.read_mode == ReadMode::Lease {

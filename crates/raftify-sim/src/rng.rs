@@ -32,6 +32,8 @@ pub enum Part {
     Client,
     /// What is demanded at the end.
     Progress,
+    /// Whether disks are wiped.
+    Wipes,
 }
 
 impl Rng {

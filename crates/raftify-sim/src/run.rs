@@ -97,8 +97,8 @@ async fn simulate(plan: Plan, workload: Arc<dyn Workload>, readable: bool) -> Re
     let begun = Instant::now();
     let observer = Observer::new(readable);
     observer.event(0, format_args!("{plan}"));
-    let voters: BTreeSet<u64> = (1..=plan.nodes).collect();
-    observer.set_voters((!plan.has(Fault::Membership)).then_some(voters));
+    let founders: BTreeSet<u64> = (1..=plan.nodes).collect();
+    observer.set_founders(founders);
     let network = Network::new(plan.seed, observer.clone());
     tokio::spawn(network.clone().run());
     let world = World::new(Arc::new(plan.clone()), workload, network, observer.clone());
@@ -170,7 +170,7 @@ async fn phases(world: &World) {
 
 /// Waits until each node takes a write and answers reads, and all have the same state.
 async fn progress(world: &World, history: &History) {
-    if world.plan.has(Fault::Membership) {
+    if world.plan.has(Fault::Membership) || world.plan.has(Fault::Wipes) {
         membership::settle(world).await;
     }
     let mut rng = Rng::named(world.plan.seed, Part::Progress, &[]);

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::plan::{FAULTS, Fault};
+use crate::plan::FAULTS;
 use crate::reduction::Reduction;
 use crate::run::Report;
 
@@ -110,7 +110,7 @@ impl<F: FnMut(&Reduction) -> Report> Shrinker<F> {
     }
 
     fn kinds(&mut self) {
-        for fault in FAULTS.into_iter().chain([Fault::Membership]) {
+        for fault in FAULTS {
             if self.report.plan.has(fault) {
                 self.keeps(|reduction| reduction.without.push(fault));
             }

@@ -56,7 +56,6 @@ impl Summary {
         }
         FAULTS
             .into_iter()
-            .chain([Fault::Membership])
             .filter(|fault| !self.injected.contains_key(fault))
             .collect()
     }

@@ -349,6 +349,21 @@ impl World {
         inner.machines.insert(id, machine);
     }
 
+    /// Kills the process on a machine and empties its disk.
+    pub fn wipe(&self, id: u64) {
+        self.crash(id);
+        self.observer.event(id, format_args!("its disk is wiped"));
+        let mut inner = lock(&self.inner);
+        if let Some(machine) = inner.machines.get_mut(&id) {
+            let (addr, peers) = (machine.addr.clone(), machine.peers.clone());
+            let fresh = Machine::new(id, addr, peers, &self.plan, &self.observer);
+            *machine = Machine {
+                starts: machine.starts,
+                ..fresh
+            };
+        }
+    }
+
     /// Takes a machine out of use, with the process on it.
     pub fn retire(&self, id: u64) {
         if let Some(machine) = lock(&self.inner).machines.get_mut(&id) {

@@ -2,8 +2,10 @@
 //! quorum when anybody first says that it is committed, no disk ever calls another entry committed
 //! in its place, and each later leader has it (leader completeness).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::configurations::Configurations;
+use super::log_matching::LogMatching;
 use super::{Broken, Disks};
 
 /// The committed entries as far as disks and leaders told.
@@ -13,14 +15,13 @@ pub struct Commitment {
     /// The highest commit index that the leader of each term told.
     told: BTreeMap<u64, u64>,
     told_highest: u64,
-    /// The voters, while they never change.
-    voters: Option<BTreeSet<u64>>,
+    configurations: Configurations,
 }
 
 impl Commitment {
-    /// The voters of a cluster whose members do not change; without them quorums are not checked.
-    pub fn set_voters(&mut self, voters: Option<BTreeSet<u64>>) {
-        self.voters = voters;
+    /// The configurations.
+    pub fn configurations(&mut self) -> &mut Configurations {
+        &mut self.configurations
     }
 
     /// A disk says that everything up to `commit` is committed.
@@ -61,10 +62,11 @@ impl Commitment {
     /// The leader of `term` tells others that `commit` is committed.
     ///
     /// # Errors
-    /// No quorum has an entry of one term there on its disks.
+    /// No quorum of a configuration in force has an entry of one term there on its disks.
     pub fn told(
         &mut self,
         disks: &Disks,
+        logs: &LogMatching,
         leader: u64,
         term: u64,
         commit: u64,
@@ -75,27 +77,29 @@ impl Commitment {
             return Ok(());
         }
         self.told_highest = commit;
-        let Some(voters) = &self.voters else {
-            return Ok(());
-        };
-        let mut by_term: BTreeMap<u64, usize> = BTreeMap::new();
-        let mut with_snapshot = 0;
-        for voter in voters {
-            match disks.term(*voter, commit) {
-                Some(term) => *by_term.entry(term).or_default() += 1,
-                None if disks.state(*voter).start_index > commit => with_snapshot += 1,
-                None => {}
+        let mut by_term: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for node in disks.nodes() {
+            if let Some(term) = disks.term(node, commit) {
+                by_term.entry(term).or_default().push(node);
             }
         }
-        let most = by_term.values().max().copied().unwrap_or_default() + with_snapshot;
-        if most <= voters.len() / 2 {
+        let most = by_term.iter().max_by_key(|(_, nodes)| nodes.len());
+        let Some(of) = most.map(|(term, _)| *term) else {
             return Err(format!(
-                "node {leader} says that {commit} is committed; of {} voters {most} have it on \
-                 disk ({by_term:?})",
-                voters.len()
+                "node {leader} says that {commit} is committed, and no disk has it"
             ));
+        };
+        self.configurations.committed(logs, commit, of)?;
+        let held = |id| disks.held(id, commit, of);
+        let mut in_force = self.configurations.in_force(commit);
+        if in_force.any(|members| members.has_quorum(held)) {
+            return Ok(());
         }
-        Ok(())
+        Err(format!(
+            "node {leader} says that {commit} is committed; the voters are {:?}, and on disk it is \
+             as {by_term:?} (term: nodes)",
+            self.configurations.in_force(commit).collect::<Vec<_>>()
+        ))
     }
 
     /// A node leads in `term` for the first time. An election may be won long before its winner

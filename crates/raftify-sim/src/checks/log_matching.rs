@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use raftify::raft::eraftpb::Entry;
+use raftify::membership::{EntryKind, classify};
+use raftify::raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 
 use super::Broken;
 
@@ -14,6 +15,8 @@ use super::Broken;
 #[derive(Default)]
 pub struct LogMatching {
     entries: BTreeMap<(u64, u64), Content>,
+    /// Those that change the configuration.
+    changes: BTreeMap<(u64, u64), ConfChangeV2>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +64,23 @@ impl LogMatching {
             }
             self.entries.insert((entry.index, entry.term), now);
             term_before = Some(entry.term);
+            if entry.entry_type() != EntryType::EntryNormal
+                && let EntryKind::Change(Ok((change, _))) = classify(entry)
+            {
+                self.changes.insert((entry.index, entry.term), change);
+            }
         }
         Ok(())
+    }
+
+    /// The term of the entry before (index, term), if anybody wrote that.
+    pub fn term_before(&self, index: u64, term: u64) -> Option<u64> {
+        let content = self.entries.get(&(index, term));
+        content.map(|content| content.term_before)
+    }
+
+    /// The change of the configuration in (index, term).
+    pub fn change(&self, index: u64, term: u64) -> Option<&ConfChangeV2> {
+        self.changes.get(&(index, term))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use raftify::snapshot::SnapshotStore;
-use raftify::transport::{Frame, NodeHandler, NodeInbox};
+use raftify::transport::{Frame, NodeHandler, NodeInbox, Refusal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -292,9 +292,17 @@ impl Network {
         }
         match endpoint.inbox.deliver(frame) {
             Ok(()) => endpoint.inbox.heard_from(from, &addr),
-            Err(refusal) => self
-                .observer
-                .event(to, format_args!("refuses a frame of {from}: {refusal}")),
+            Err(refusal) => {
+                let of_wiped = matches!(
+                    refusal,
+                    Refusal::WipedNode { .. } | Refusal::WipedHere { .. }
+                );
+                if of_wiped {
+                    self.observer.count("frames refused for a wiped disk");
+                }
+                self.observer
+                    .event(to, format_args!("refuses a frame of {from}: {refusal}"));
+            }
         }
     }
 }
