@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use raftify::storage::StorageKind;
 use raftify_load::Window;
 
 /// Measures raftify on this machine and prints a Markdown table.
@@ -41,6 +42,9 @@ pub(crate) struct Args {
     /// times. It is told the seconds and the directory, and its rows come into the table.
     #[arg(long)]
     pub(crate) peer: Vec<String>,
+    /// The kind of the nodes' stores: wal or lmdb.
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub(crate) storage: StorageKind,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
 }
@@ -51,6 +55,22 @@ pub(crate) enum Role {
     /// One node of a cluster of processes, told what to do through its standard input.
     #[command(hide = true)]
     Node(NodeArgs),
+    /// Measures the stores alone, without a node: one commit of each kind, and a start.
+    Storage(StorageArgs),
+}
+
+/// How the stores are measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StorageArgs {
+    /// The directory of the logs: names the disk that is measured.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// How often, in turn; the median is printed.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: u64,
+    /// Commits of one round.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) commits: u64,
 }
 
 /// The settings of a node process.
@@ -63,6 +83,9 @@ pub(crate) struct NodeArgs {
     /// The addresses of all nodes, in the order of their ids, which begin with 1.
     #[arg(long, value_delimiter = ',')]
     pub(crate) addrs: Vec<String>,
+    /// The kind of its store.
+    #[arg(long)]
+    pub(crate) storage: StorageKind,
 }
 
 /// How the rows are measured.
@@ -72,6 +95,7 @@ pub(crate) struct Settings {
     pub(crate) repeats: usize,
     pub(crate) dir: PathBuf,
     pub(crate) peers: Vec<String>,
+    pub(crate) storage: StorageKind,
     filter: Vec<String>,
 }
 
@@ -93,6 +117,7 @@ impl Settings {
             repeats: args.repeats.unwrap_or(repeats).max(1),
             dir: args.dir.clone().unwrap_or_else(std::env::temp_dir),
             peers: args.peer.clone(),
+            storage: args.storage,
             filter: args.rows.clone(),
         }
     }

@@ -13,6 +13,7 @@ mod machine;
 mod peers;
 mod report;
 mod row;
+mod storage;
 mod suite;
 mod table;
 
@@ -33,6 +34,7 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.role {
         Some(Role::Node(node)) => cluster::node_process::run(node).await,
+        Some(Role::Storage(storage)) => tokio::task::block_in_place(|| storage::run(&storage)),
         None => measure(&args).await,
     };
     match outcome {

@@ -27,6 +27,7 @@ pub(crate) fn markdown(
         settings.window.measured, settings.window.warm_up, settings.repeats
     )
     .ok();
+    writeln!(text, "- logs on disk are of the kind {}", settings.storage).ok();
     text.push_str(
         "- closed loop: each client has one operation under way; clients run on the same machine \
          as all nodes\n- CPU: of all processes together, clients included\n",

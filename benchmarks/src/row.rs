@@ -9,9 +9,9 @@ pub(crate) enum Group {
     Disk,
     /// tonic alone, over loopback.
     Echo,
-    /// Three nodes in one process: LMDB with a sync for every batch, gRPC over loopback.
+    /// Three nodes in one process: with a sync for every batch, gRPC over loopback.
     OneProcess,
-    /// Three node processes: LMDB with a sync for every batch, gRPC over loopback.
+    /// Three node processes: with a sync for every batch, gRPC over loopback.
     ThreeProcesses,
     /// Three nodes in one process, logs in memory, no wire: not durable.
     Memory,
@@ -72,12 +72,10 @@ impl Group {
             Self::Disk => "The disk alone",
             Self::Echo => "gRPC alone (tonic, loopback, both ends in one process)",
             Self::OneProcess => {
-                "Three nodes in one process (LMDB, a sync for every batch on every node, gRPC over \
-                 loopback)"
+                "Three nodes in one process (a sync for every batch on every node, gRPC over loopback)"
             }
             Self::ThreeProcesses => {
-                "Three node processes (LMDB, a sync for every batch on every node, gRPC over \
-                 loopback)"
+                "Three node processes (a sync for every batch on every node, gRPC over loopback)"
             }
             Self::Memory => {
                 "Three nodes in one process, logs in memory, no wire: NOT durable, shows the cost \

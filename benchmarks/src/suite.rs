@@ -94,7 +94,7 @@ async fn one_process(
     dir: &Path,
     mut note: impl FnMut(&Row, Figures),
 ) -> Result<(), String> {
-    let cluster = OneProcess::start(dir).await?;
+    let cluster = OneProcess::start(dir, settings.storage).await?;
     let (meter, addr) = (Meter::default(), cluster.leader_addr()?);
     let leader = cluster.leader()?;
     for row in rows {
@@ -117,7 +117,7 @@ async fn three_processes(
     dir: &Path,
     mut note: impl FnMut(&Row, Figures),
 ) -> Result<(), String> {
-    let mut cluster = Processes::start(dir).await?;
+    let mut cluster = Processes::start(dir, settings.storage).await?;
     let (meter, addr) = (cluster.meter(), cluster.leader_addr()?);
     for row in rows {
         let before = cluster.log_count().await?;

@@ -39,7 +39,7 @@ pub(crate) enum Answer {
 pub(crate) async fn run(args: NodeArgs) -> Result<(), String> {
     let position = usize::try_from(args.id.saturating_sub(1)).unwrap_or(usize::MAX);
     let addr = args.addrs.get(position).ok_or("no address for this id")?;
-    let server = one_process::start_node(args.id, addr, &args.dir, &args.addrs)?;
+    let server = one_process::start_node(args.id, addr, &args.dir, &args.addrs, args.storage)?;
     let running = one_process::spawn(&server);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await.map_err(|error| error.to_string())? {

@@ -1,11 +1,12 @@
-//! Three nodes in this process, each with its log in LMDB and its gRPC server.
+//! Three nodes in this process, each with its log on disk and its gRPC server.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raftify::Raft;
 use raftify::raft::logger::SilentLogger;
+use raftify::storage::StorageKind;
+use raftify::{Config, Raft};
 use tokio::task::JoinHandle;
 
 use super::{config, free_addrs, until_led};
@@ -23,14 +24,15 @@ pub(crate) struct OneProcess {
 
 impl OneProcess {
     /// Starts three nodes with logs below `dir` and waits until the first one leads.
-    pub(crate) async fn start(dir: &Path) -> Result<Self, String> {
+    pub(crate) async fn start(dir: &Path, storage: StorageKind) -> Result<Self, String> {
         let addrs = free_addrs()?;
         let mut cluster = Self {
             nodes: Vec::new(),
             tasks: Vec::new(),
         };
         for (id, addr) in (1..).zip(&addrs) {
-            let node = start_node(id, addr, &dir.join(format!("node-{id}")), &addrs)?;
+            let dir = dir.join(format!("node-{id}"));
+            let node = start_node(id, addr, &dir, &addrs, storage)?;
             cluster.tasks.push(spawn(&node));
             cluster.nodes.push(node);
         }
@@ -71,8 +73,12 @@ pub(crate) fn start_node(
     addr: &str,
     dir: &Path,
     addrs: &[String],
+    storage: StorageKind,
 ) -> Result<Server, String> {
-    let config = config(dir.to_owned(), addrs);
+    let config = Config {
+        storage,
+        ..config(dir.to_owned(), addrs)
+    };
     Raft::bootstrap(id, addr, Table::default(), config, Arc::new(SilentLogger))
         .map_err(|error| format!("node {id}: {error}"))
 }

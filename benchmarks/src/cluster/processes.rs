@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use raftify::storage::StorageKind;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -29,7 +30,7 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// Starts three processes with logs below `dir` and waits until the first one leads.
-    pub(crate) async fn start(dir: &Path) -> Result<Self, String> {
+    pub(crate) async fn start(dir: &Path, storage: StorageKind) -> Result<Self, String> {
         let addrs = free_addrs()?;
         let mut all = Vec::new();
         for (id, _) in (1..).zip(&addrs) {
@@ -37,6 +38,7 @@ impl Processes {
                 id,
                 &dir.join(format!("process-{id}")),
                 &addrs,
+                storage,
             )?);
         }
         let mut processes = Self { all, addrs };
@@ -120,7 +122,7 @@ fn other_question() -> String {
 }
 
 impl Process {
-    fn start(id: u64, dir: &Path, addrs: &[String]) -> Result<Self, String> {
+    fn start(id: u64, dir: &Path, addrs: &[String], storage: StorageKind) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut child = Command::new(program)
             .arg("node")
@@ -128,6 +130,7 @@ impl Process {
             .arg("--dir")
             .arg(dir)
             .args(["--addrs", &addrs.join(",")])
+            .args(["--storage", storage.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use raftify::membership::SystemState;
 use raftify::snapshot::SnapshotDescriptor;
-use raftify::storage::heed::Usage;
-use raftify::storage::{Identity, LogReader, StoredState};
+use raftify::storage::{Identity, LogReader, StorageKind, StoredState, Usage};
 use serde::Serialize;
 
 use crate::entry::EntryRow;
@@ -94,6 +93,7 @@ fn read(reader: &impl LogReader, low: u64, high: u64) -> Result<Vec<EntryRow>, C
 
 #[derive(Serialize)]
 struct Metadata {
+    storage: &'static str,
     node_id: u64,
     cluster_id: String,
     group_id: u64,
@@ -105,7 +105,7 @@ struct Metadata {
     last_index: u64,
     snapshot: Option<SnapshotRow>,
     last_id: Option<u64>,
-    map_bytes: u64,
+    reserved_bytes: u64,
     used_bytes: u64,
     free_bytes: u64,
     peers: Vec<PeerRow>,
@@ -131,6 +131,7 @@ struct PeerRow {
 
 impl Metadata {
     fn new(
+        kind: StorageKind,
         identity: Option<Identity>,
         state: &StoredState,
         usage: Usage,
@@ -144,6 +145,7 @@ impl Metadata {
             incarnation: 0,
         });
         Ok(Self {
+            storage: kind.name(),
             node_id: identity.node_id,
             cluster_id: format!("{:016x}", identity.cluster_id),
             group_id: identity.group_id,
@@ -155,7 +157,7 @@ impl Metadata {
             last_index: state.last_index,
             snapshot: state.snapshot.as_ref().map(SnapshotRow::new),
             last_id: system.as_ref().map(|system| system.last_id),
-            map_bytes: usage.map_bytes,
+            reserved_bytes: usage.reserved_bytes,
             used_bytes: usage.used_bytes,
             free_bytes: usage.free_bytes,
             peers: system.as_ref().map(peer_rows).unwrap_or_default(),
@@ -164,6 +166,7 @@ impl Metadata {
 
     fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = vec![
+            ("kind of store", self.storage.to_owned()),
             ("node", self.node_id.to_string()),
             ("cluster", self.cluster_id.clone()),
             ("group", self.group_id.to_string()),
@@ -181,7 +184,7 @@ impl Metadata {
         if let Some(last_id) = self.last_id {
             rows.push(("last id given out", last_id.to_string()));
         }
-        rows.push(("map bytes (of this reader)", self.map_bytes.to_string()));
+        rows.push(("reserved bytes", self.reserved_bytes.to_string()));
         rows.push(("used bytes", self.used_bytes.to_string()));
         rows.push(("free bytes", self.free_bytes.to_string()));
         rows
@@ -233,7 +236,12 @@ fn peer_rows(system: &SystemState) -> Vec<PeerRow> {
 /// Prints everything but the entries.
 pub(crate) fn metadata(dir: &Path, json: bool) -> Result<(), CliError> {
     let store = offline::open(dir)?;
-    let metadata = Metadata::new(store.identity, &store.reader.state()?, store.usage)?;
+    let metadata = Metadata::new(
+        store.kind,
+        store.identity,
+        &store.reader.state()?,
+        store.usage,
+    )?;
     if json {
         return output::json(&metadata);
     }

@@ -38,6 +38,7 @@ fn run(options: &Options) -> Result<(), CliError> {
             Describe::Metadata { dir, json } => describe::metadata(dir, *json),
             Describe::Node { node, json } => remote::describe_node(node, *json),
         },
+        Command::Convert { dir, to } => offline::convert(dir, *to),
         Command::Peers { node, json } => remote::peers(node, *json),
         Command::Snapshot { node } => remote::snapshot(node),
         Command::TransferLeader { node, to } => remote::transfer_leader(node, *to),

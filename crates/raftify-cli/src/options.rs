@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use raftify::storage::StorageKind;
 
 /// Looks at raftify nodes, running or not, and changes their cluster.
 #[derive(Debug, Parser)]
@@ -19,6 +20,14 @@ pub(crate) enum Command {
     Describe {
         #[command(subcommand)]
         what: Describe,
+    },
+    /// Changes the kind of store in a data directory on which no node runs
+    Convert {
+        /// The node's data directory
+        dir: PathBuf,
+        /// The kind that it becomes: wal or lmdb
+        #[arg(long, value_name = "KIND")]
+        to: StorageKind,
     },
     /// Shows the cluster's address book
     Peers {

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use raftify::raft::eraftpb::{Entry, HardState};
-use raftify::storage::{HeedOptions, HeedStorage, Identity, StableStorage, WriteBatch};
+use raftify::storage::{
+    Identity, LocalOptions, LocalStorage, StableStorage, StorageKind, WriteBatch,
+};
 use serde_json::Value;
 
 const IDENTITY: Identity = Identity {
@@ -36,9 +38,23 @@ fn json(arguments: &[&str], dir: &Path) -> Value {
     serde_json::from_str(&stdout).unwrap()
 }
 
+const KINDS: [StorageKind; 2] = [StorageKind::Wal, StorageKind::Lmdb];
+
+/// The file that holds the log.
+fn file_of(kind: StorageKind) -> &'static str {
+    match kind {
+        StorageKind::Wal => "node/wal/0000000000000001.wal",
+        StorageKind::Lmdb => "node/data.mdb",
+    }
+}
+
 /// A store with `count` entries, open as a node has it.
-fn store(dir: &Path, count: u64) -> HeedStorage {
-    let mut store = HeedStorage::open(dir.join("node"), HeedOptions::default()).unwrap();
+fn store(dir: &Path, kind_of_new: StorageKind, count: u64) -> LocalStorage {
+    let options = LocalOptions {
+        kind_of_new,
+        ..LocalOptions::default()
+    };
+    let mut store = LocalStorage::open(dir.join("node"), options).unwrap();
     store.initialize(IDENTITY, &WriteBatch::default()).unwrap();
     let entries = (1..=count)
         .map(|index| Entry {
@@ -71,8 +87,12 @@ fn indexes(listing: &Value) -> Vec<u64> {
 
 #[test]
 fn entries_are_listed_beside_the_node_that_owns_them() {
+    KINDS.into_iter().for_each(list_entries);
+}
+
+fn list_entries(kind: StorageKind) {
     let dir = tempfile::tempdir().unwrap();
-    let _node = store(dir.path(), 250);
+    let _node = store(dir.path(), kind, 250);
     let (code, stdout, stderr) = raftify(&["describe", "logs", "node"], dir.path());
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("entry-1 "), "{stdout}");
@@ -94,9 +114,14 @@ fn entries_are_listed_beside_the_node_that_owns_them() {
 
 #[test]
 fn metadata_names_the_owner_and_the_state() {
+    KINDS.into_iter().for_each(show_metadata);
+}
+
+fn show_metadata(kind: StorageKind) {
     let dir = tempfile::tempdir().unwrap();
-    let _node = store(dir.path(), 20);
+    let _node = store(dir.path(), kind, 20);
     let metadata = json(&["describe", "metadata", "node", "--json"], dir.path());
+    assert_eq!(metadata["storage"], kind.name());
     assert_eq!(metadata["node_id"], 2);
     assert_eq!(metadata["cluster_id"], "0000000000c0ffee");
     assert_eq!(metadata["term"], 9);
@@ -110,22 +135,30 @@ fn metadata_names_the_owner_and_the_state() {
 
 #[test]
 fn looking_changes_nothing_and_works_when_no_node_runs() {
+    KINDS.into_iter().for_each(look);
+}
+
+fn look(kind: StorageKind) {
     let dir = tempfile::tempdir().unwrap();
-    drop(store(dir.path(), 5));
-    let before = std::fs::read(dir.path().join("node/data.mdb")).unwrap();
+    drop(store(dir.path(), kind, 5));
+    let before = std::fs::read(dir.path().join(file_of(kind))).unwrap();
     let listing = json(&["describe", "logs", "node", "--json"], dir.path());
     assert_eq!(indexes(&listing), [1, 2, 3, 4, 5]);
     assert_eq!(
-        std::fs::read(dir.path().join("node/data.mdb")).unwrap(),
+        std::fs::read(dir.path().join(file_of(kind))).unwrap(),
         before
     );
-    drop(store(dir.path(), 0));
+    drop(store(dir.path(), kind, 0));
 }
 
 #[test]
 fn what_cannot_be_shown_is_an_error_with_exit_code_1() {
+    KINDS.into_iter().for_each(show_what_cannot_be_shown);
+}
+
+fn show_what_cannot_be_shown(kind: StorageKind) {
     let dir = tempfile::tempdir().unwrap();
-    let node = store(dir.path(), 5);
+    let node = store(dir.path(), kind, 5);
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     for (arguments, words) in [
@@ -152,10 +185,14 @@ fn what_cannot_be_shown_is_an_error_with_exit_code_1() {
         );
     }
     drop(node);
-    // Bytes in the middle of the file, where pages of entries lie.
-    let file = dir.path().join("node/data.mdb");
+    // Bytes in the middle of the file, where entries lie.
+    let file = dir.path().join(file_of(kind));
     let mut bytes = std::fs::read(&file).unwrap();
-    for byte in &mut bytes[8192..] {
+    let from = match kind {
+        StorageKind::Wal => 48,
+        StorageKind::Lmdb => 8192,
+    };
+    for byte in &mut bytes[from..] {
         *byte ^= 0x5a;
     }
     std::fs::write(&file, bytes).unwrap();
@@ -165,12 +202,39 @@ fn what_cannot_be_shown_is_an_error_with_exit_code_1() {
 }
 
 #[test]
+fn a_directory_is_converted_when_no_node_runs_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = store(dir.path(), StorageKind::Lmdb, 30);
+    let convert = |to| raftify(&["convert", "node", "--to", to], dir.path());
+    let (code, _, stderr) = convert("wal");
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("in use"), "{stderr}");
+    drop(node);
+    for (to, words) in [
+        ("lmdb", "already"),
+        ("wal", "from lmdb to wal: 30 entries"),
+        ("wal", "already"),
+        ("lmdb", "from wal to lmdb: 30 entries"),
+    ] {
+        let (code, stdout, stderr) = convert(to);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.contains(words), "{stdout}");
+        let metadata = json(&["describe", "metadata", "node", "--json"], dir.path());
+        assert_eq!(metadata["storage"], to);
+        let listing = json(&["describe", "logs", "node", "--json"], dir.path());
+        assert_eq!(indexes(&listing).len(), 30);
+    }
+}
+
+#[test]
 fn wrong_arguments_have_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     for arguments in [
         &["describe", "logs"][..],
         &["describe", "logs", "node", "--from", "x"],
         &["transfer-leader", "a:1", "0"],
+        &["convert", "node"],
+        &["convert", "node", "--to", "rocksdb"],
         &["unknown"],
     ] {
         assert_eq!(raftify(arguments, dir.path()).0, Some(2), "{arguments:?}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::membership::{InitialRole, Peer, Peers};
 use crate::node::check_addr;
+use crate::storage::{HeedOptions, LocalOptions, StorageKind, WalOptions};
 
 /// How a linearizable read is confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +98,11 @@ pub struct Config {
     pub log_tail_entries: u64,
     /// Recent entries kept in memory so that healthy followers never cost a read from disk.
     pub log_cache_bytes_max: u64,
+    /// The kind of store that a new `log_dir` gets; one that holds a store keeps its kind.
+    pub storage: StorageKind,
+    /// The largest size of a WAL's segments: the first has 1 MiB, each next one twice as much up to
+    /// this. A log on disk is up to three segments longer than its entries.
+    pub segment_bytes_max: u64,
     /// The first size of LMDB's map; it grows by itself.
     pub map_bytes_initial: u64,
     /// The size of one chunk of a snapshot on the wire.
@@ -173,6 +179,8 @@ impl Default for Config {
             snapshot_after_bytes: 256 * MIB,
             log_tail_entries: 10_000,
             log_cache_bytes_max: 64 * MIB,
+            storage: StorageKind::default(),
+            segment_bytes_max: 64 * MIB,
             map_bytes_initial: 64 * MIB,
             snapshot_chunk_bytes: 1 << 20,
             message_bytes_max: 16 << 20,
@@ -277,6 +285,20 @@ impl Config {
     /// and in any case large enough for the changes that happen.
     pub(crate) fn system_entry_bytes_max(&self) -> u64 {
         self.entry_bytes_max.max(SYSTEM_ENTRY_BYTES_MIN)
+    }
+
+    /// What the store is opened with.
+    pub(crate) fn storage_options(&self) -> LocalOptions {
+        LocalOptions {
+            kind_of_new: self.storage,
+            heed: HeedOptions {
+                map_bytes_initial: self.map_bytes_initial,
+            },
+            wal: WalOptions {
+                segment_bytes_max: self.segment_bytes_max,
+                ..WalOptions::default()
+            },
+        }
     }
 
     /// `duration` in ticks, at least one.

@@ -16,7 +16,7 @@ use crate::node::{Assembly, Parts, RaftNode, ServerRequestMsg, check_addr};
 use crate::server::RaftServer;
 use crate::snapshot::SnapshotStore;
 use crate::state_machine::AbstractStateMachine;
-use crate::storage::{HeedOptions, HeedStorage, StableStorage, StorageError};
+use crate::storage::{LocalStorage, StableStorage, StorageError};
 use crate::transport::grpc::{GrpcOptions, GrpcServer, GrpcTransport};
 
 /// How long the end of the node waits for its workers: a disk that hangs must not hang the
@@ -24,7 +24,7 @@ use crate::transport::grpc::{GrpcOptions, GrpcServer, GrpcTransport};
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A node of a replicated service with its server. A cheap clone; derefs to [`RaftNode`].
-pub struct Raft<L, F: AbstractStateMachine, S: StableStorage = HeedStorage> {
+pub struct Raft<L, F: AbstractStateMachine, S: StableStorage = LocalStorage> {
     /// The handle of the node.
     pub raft_node: RaftNode<L, F>,
     /// The gRPC server.
@@ -77,8 +77,9 @@ where
         crate::client::request_id(raft_addr, peer_addr.into()).await
     }
 
-    /// Makes a node with an LMDB store in `config.log_dir`. A directory that has been used goes
-    /// on where it was; nothing is ever wiped. Call it within a tokio runtime, then spawn
+    /// Makes a node with its store in `config.log_dir`. A directory that has been used goes on where
+    /// it was, with the kind of store that it holds; nothing is ever wiped. A new one gets a store
+    /// of the kind `config.storage`. Call it within a tokio runtime, then spawn
     /// [`run`](Self::run).
     ///
     /// # Errors
@@ -92,10 +93,7 @@ where
         logger: Arc<dyn Logger>,
     ) -> Result<Self, BootstrapError> {
         config.validate().map_err(BootstrapError::Config)?;
-        let options = HeedOptions {
-            map_bytes_initial: config.map_bytes_initial,
-        };
-        let storage = HeedStorage::open(&config.log_dir, options)?;
+        let storage = LocalStorage::open(&config.log_dir, config.storage_options())?;
         let snapshots = SnapshotStore::open(&config.log_dir).map_err(|error| {
             BootstrapError::Storage(StorageError::Damaged {
                 path: config.log_dir.clone(),

@@ -78,7 +78,7 @@
 //! | [`node`] | the handle, the loop behind it, metrics |
 //! | [`membership`] | peers, tickets, changes |
 //! | [`client`] | a client that finds the leader, and the generated one |
-//! | [`storage`] | the contract of the log's store, its conformance suite, LMDB, memory |
+//! | [`storage`] | the contract of the log's store, its conformance suite, WAL, LMDB, memory |
 //! | [`snapshot`] | snapshot files, and when one is made |
 //! | [`transport`] | the contract of the network, gRPC, and a network within a process for tests |
 //! | [`raft`] | the consensus core, re-exported |

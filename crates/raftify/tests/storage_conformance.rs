@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use raftify::storage::conformance::{self, Disk};
+use raftify::storage::files::SimFiles;
+use raftify::storage::files::sim::FileFault;
 use raftify::storage::{
     HeedOptions, HeedStorage, Identity, MemoryReader, MemoryStorage, StableStorage, StorageError,
-    WriteBatch,
+    WalOptions, WalStorage, WriteBatch,
 };
 use tempfile::TempDir;
 
@@ -18,6 +20,40 @@ impl Disk for HeedDisk {
 
     fn open(&mut self) -> Result<HeedStorage, StorageError> {
         HeedStorage::open(self.dir.path(), self.options)
+    }
+}
+
+struct WalDisk {
+    dir: TempDir,
+    options: WalOptions,
+}
+
+impl Disk for WalDisk {
+    type Storage = WalStorage;
+
+    fn open(&mut self) -> Result<WalStorage, StorageError> {
+        WalStorage::open(self.dir.path(), self.options)
+    }
+}
+
+/// A WAL on simulated files, of which the named operation fails when a write is to fail.
+struct SimDisk {
+    files: SimFiles,
+    fault: FileFault,
+    options: WalOptions,
+}
+
+impl Disk for SimDisk {
+    type Storage = WalStorage<SimFiles>;
+
+    fn open(&mut self) -> Result<WalStorage<SimFiles>, StorageError> {
+        self.files = self.files.reopen();
+        WalStorage::open_on(self.files.clone(), self.options)
+    }
+
+    fn fail_next_write(&mut self, _: &mut WalStorage<SimFiles>) -> bool {
+        self.files.fail_next(self.fault);
+        true
     }
 }
 
@@ -56,6 +92,37 @@ async fn lmdb_keeps_the_contract_when_its_map_starts_tiny() {
         options,
     };
     conformance::run(disk).await.unwrap();
+}
+
+/// So small that every rule meets several segments.
+const TINY: WalOptions = WalOptions {
+    segment_bytes_initial: 0,
+    segment_bytes_max: 0,
+};
+
+#[tokio::test]
+async fn the_wal_keeps_the_contract() {
+    for options in [WalOptions::default(), TINY] {
+        let disk = || WalDisk {
+            dir: tempfile::tempdir().unwrap(),
+            options,
+        };
+        conformance::run(disk).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_wal_keeps_the_contract_on_a_disk_that_fails() {
+    for fault in [FileFault::Write, FileFault::Full, FileFault::Sync] {
+        for (seed, options) in [(1, WalOptions::default()), (2, TINY)] {
+            let disk = || SimDisk {
+                files: SimFiles::new(seed),
+                fault,
+                options,
+            };
+            conformance::run(disk).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

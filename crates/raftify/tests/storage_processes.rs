@@ -1,4 +1,4 @@
-//! The log in LMDB with real processes: killed writers, tools beside a writer, a full disk.
+//! The log, of each kind, with real processes: killed writers, tools beside a writer, a full disk.
 //!
 //! The test binary starts itself again as a writer, see [`this_process_is_a_writer_when_asked`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -13,17 +13,31 @@ use futures_util::FutureExt as _;
 use raftify::raft::eraftpb::{Entry, HardState};
 use raftify::snapshot::SnapshotDescriptor;
 use raftify::storage::{
-    HeedOptions, HeedStorage, LogReader, MemoryStorage, StableStorage, StorageError, StoredState,
-    WriteBatch,
+    HeedOptions, LocalOptions, LocalStorage, LogReader, MemoryStorage, StableStorage, StorageError,
+    StorageKind, StoredState, WalOptions, WriteBatch,
 };
 
 const DIR_VARIABLE: &str = "RAFTIFY_TEST_WRITER_DIR";
+const KIND_VARIABLE: &str = "RAFTIFY_TEST_WRITER_KIND";
 const PAYLOAD_VARIABLE: &str = "RAFTIFY_TEST_WRITER_PAYLOAD_BYTES";
 
-/// Tiny, so that the map grows under the writer.
-const OPTIONS: HeedOptions = HeedOptions {
-    map_bytes_initial: 1,
-};
+/// Tiny, so that the map grows, and segments are made, under the writer.
+fn options(kind_of_new: StorageKind) -> LocalOptions {
+    LocalOptions {
+        kind_of_new,
+        heed: HeedOptions {
+            map_bytes_initial: 1,
+        },
+        wal: WalOptions {
+            segment_bytes_initial: 64 << 10,
+            ..WalOptions::default()
+        },
+    }
+}
+
+fn open(dir: &Path, kind: StorageKind) -> Result<LocalStorage, StorageError> {
+    LocalStorage::open(dir, options(kind))
+}
 
 /// The writer's batch number `number` on a log that is as `before`. It is a function of both, so
 /// what was written can be computed again; the number is the batch's term.
@@ -104,8 +118,9 @@ fn this_process_is_a_writer_when_asked() {
         return;
     };
     let payload_bytes = env::var(PAYLOAD_VARIABLE).unwrap().parse().unwrap();
+    let kind = env::var(KIND_VARIABLE).unwrap().parse().unwrap();
     let mut out = std::io::stdout();
-    let mut storage = match HeedStorage::open(&dir, OPTIONS) {
+    let mut storage = match open(Path::new(&dir), kind) {
         Ok(storage) => storage,
         Err(error) => {
             writeln!(out, "failed to open: {error:?}").unwrap();
@@ -134,7 +149,12 @@ struct Writer {
 impl Writer {
     /// `limit_blocks`: the largest file that it may write, in blocks of 512 or 1,024 bytes,
     /// whichever the shell counts in.
-    fn start(dir: &Path, payload_bytes: usize, limit_blocks: Option<u64>) -> Self {
+    fn start(
+        dir: &Path,
+        kind: StorageKind,
+        payload_bytes: usize,
+        limit_blocks: Option<u64>,
+    ) -> Self {
         let limit = limit_blocks.map_or_else(String::new, |blocks| {
             // Without the trap, the signal would end the process before it saw the error.
             format!("trap '' XFSZ; ulimit -f {blocks}; ")
@@ -149,6 +169,7 @@ impl Writer {
                 "--nocapture",
             ])
             .env(DIR_VARIABLE, dir)
+            .env(KIND_VARIABLE, kind.name())
             .env(PAYLOAD_VARIABLE, payload_bytes.to_string())
             .stdout(Stdio::piped())
             .spawn()
@@ -184,16 +205,22 @@ impl Writer {
     }
 }
 
+const KINDS: [StorageKind; 2] = [StorageKind::Wal, StorageKind::Lmdb];
+
 #[test]
 fn what_a_killed_writer_acknowledged_is_there_and_batches_are_whole() {
+    KINDS.into_iter().for_each(killed_writer);
+}
+
+fn killed_writer(kind: StorageKind) {
     let dir = tempfile::tempdir().unwrap();
     let mut model = Model::new(300);
     for round in 0..10_u64 {
-        let mut writer = Writer::start(dir.path(), 300, None);
+        let mut writer = Writer::start(dir.path(), kind, 300, None);
         let batches = 3 + round * 7 % 40;
         let seen = (0..batches).map(|_| writer.next_done().unwrap()).last();
         let acknowledged = writer.kill(seen.unwrap());
-        let storage = HeedStorage::open(dir.path(), OPTIONS).unwrap();
+        let storage = open(dir.path(), kind).unwrap();
         let found = contents(&storage.reader()).unwrap();
         let term = found.0.hard_state.term;
         assert!(
@@ -205,14 +232,18 @@ fn what_a_killed_writer_acknowledged_is_there_and_batches_are_whole() {
 }
 
 #[test]
-fn tools_read_whole_batches_beside_a_writer_whose_map_grows() {
+fn tools_read_whole_batches_beside_a_writer_whose_files_grow() {
+    KINDS.into_iter().for_each(tools_beside_a_writer);
+}
+
+fn tools_beside_a_writer(kind: StorageKind) {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::start(dir.path(), 2_000, None);
+    let mut writer = Writer::start(dir.path(), kind, 2_000, None);
     let first = writer.next_done().unwrap();
     assert_eq!(first, 1);
-    let second = HeedStorage::open(dir.path(), OPTIONS).unwrap_err();
+    let second = open(dir.path(), kind).unwrap_err();
     assert!(matches!(second, StorageError::InUse { .. }), "{second}");
-    let tool = HeedStorage::open_read_only(dir.path()).unwrap();
+    let tool = LocalStorage::open_read_only(dir.path()).unwrap();
     let mut model = Model::new(2_000);
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut number = first;
@@ -237,18 +268,22 @@ fn tools_read_whole_batches_beside_a_writer_whose_map_grows() {
     // A tool that comes while the writer goes on checks a state of its own.
     drop(tool);
     for _ in 0..10 {
-        HeedStorage::open_read_only(dir.path()).unwrap();
+        LocalStorage::open_read_only(dir.path()).unwrap();
     }
     writer.kill(number);
 }
 
 #[test]
 fn a_full_disk_is_an_error_and_loses_nothing() {
+    KINDS.into_iter().for_each(full_disk);
+}
+
+fn full_disk(kind: StorageKind) {
     let dir = tempfile::tempdir().unwrap();
     let mut model = Model::new(10_000);
     let mut acknowledged = 0;
     for _ in 0..2 {
-        let mut writer = Writer::start(dir.path(), 10_000, Some(600));
+        let mut writer = Writer::start(dir.path(), kind, 10_000, Some(600));
         let failed = loop {
             let line = writer.next_line().expect("the writer ended without a word");
             match line.strip_prefix("done ") {
@@ -263,13 +298,13 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
         );
         assert!(failed.contains("then Poisoned"), "{failed}");
         // With the same full disk, the log is read and the next write fails again.
-        let storage = HeedStorage::open(dir.path(), OPTIONS).unwrap();
+        let storage = open(dir.path(), kind).unwrap();
         let found = contents(&storage.reader()).unwrap();
         assert_eq!(found.0.hard_state.term, acknowledged);
         assert_eq!(found, model.advance_to(acknowledged));
     }
     // With room, it goes on where it was.
-    let mut storage = HeedStorage::open(dir.path(), OPTIONS).unwrap();
+    let mut storage = open(dir.path(), kind).unwrap();
     let next = batch(acknowledged + 1, &storage.reader().state().unwrap(), 10_000);
     write(&mut storage, &next).unwrap();
     let found = contents(&storage.reader()).unwrap();
@@ -278,9 +313,13 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
 
 #[test]
 fn a_disk_that_is_full_already_is_an_error_and_the_directory_is_made_later() {
+    KINDS.into_iter().for_each(disk_that_is_full_already);
+}
+
+fn disk_that_is_full_already(kind: StorageKind) {
     let dir = tempfile::tempdir().unwrap();
     for blocks in [0, 40, 70, 130] {
-        let mut writer = Writer::start(dir.path(), 10_000, Some(blocks));
+        let mut writer = Writer::start(dir.path(), kind, 10_000, Some(blocks));
         let line = writer.next_line().expect("the writer ended without a word");
         assert!(
             line.starts_with("failed to open: Io") || blocks > 40,
@@ -289,5 +328,5 @@ fn a_disk_that_is_full_already_is_an_error_and_the_directory_is_made_later() {
         writer.child.kill().unwrap();
         writer.child.wait().unwrap();
     }
-    HeedStorage::open(dir.path(), OPTIONS).unwrap();
+    open(dir.path(), kind).unwrap();
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use raftify::raft::logger::default_logger;
-use raftify::storage::{HeedStorage, StorageError};
+use raftify::storage::{LocalStorage, StorageError};
 use raftify::{ClusterJoinTicket, Config};
 
 use crate::Raft;
@@ -208,8 +208,9 @@ fn remove_ticket(data_dir: &Path) -> Result<(), ServiceError> {
 
 /// The id of the node that the directory belongs to, if it belongs to one.
 fn stored_node_id(data_dir: &Path) -> Result<Option<u64>, ServiceError> {
-    match HeedStorage::open_read_only(data_dir) {
-        Ok(store) => Ok(store.identity().map(|identity| identity.node_id)),
+    let identity = LocalStorage::open_read_only(data_dir).and_then(|store| store.identity());
+    match identity {
+        Ok(identity) => Ok(identity.map(|identity| identity.node_id)),
         Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(None)
         }

@@ -6,11 +6,16 @@
 
 mod bounds;
 pub mod conformance;
+mod convert;
 pub(crate) mod durable;
 pub mod files;
 pub mod heed;
+mod kind;
+mod local;
 mod lock;
 mod memory;
+mod owner;
+pub mod wal;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -20,8 +25,12 @@ use thiserror::Error;
 
 use crate::snapshot::SnapshotDescriptor;
 
-pub use self::heed::{HeedOptions, HeedReader, HeedStorage, ReadOnlyStore};
+pub use self::convert::{Conversion, convert};
+pub use self::heed::{HeedOptions, HeedReadOnly, HeedReader, HeedStorage};
+pub use self::kind::StorageKind;
+pub use self::local::{LocalOptions, LocalReader, LocalStorage, ReadOnlyStore};
 pub use self::memory::{MemoryReader, MemoryStorage};
+pub use self::wal::{WalOptions, WalReadOnly, WalReader, WalStorage};
 
 /// Why the store could not do its work.
 #[derive(Debug, Error)]
@@ -42,6 +51,16 @@ pub enum StorageError {
     InUse {
         /// The directory.
         path: PathBuf,
+    },
+    /// The directory holds another kind of store.
+    #[error("{path} holds a store of the kind {found}, not {wanted}; `raftify convert` changes it")]
+    WrongKind {
+        /// The directory.
+        path: PathBuf,
+        /// What it holds.
+        found: StorageKind,
+        /// What it was opened as.
+        wanted: StorageKind,
     },
     /// The directory was written by a version that this one cannot read.
     #[error("{path} has format version {found}, this program reads {supported}")]
@@ -120,6 +139,18 @@ impl std::fmt::Display for Identity {
             self.node_id, self.cluster_id
         )
     }
+}
+
+/// What a store occupies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Of LMDB the size of its map, which is address space; of a WAL the size of its segments.
+    pub reserved_bytes: u64,
+    /// Bytes that hold records and the way to them.
+    pub used_bytes: u64,
+    /// Bytes that are free to be used: of LMDB those that were used before, of a WAL those at the
+    /// end of the last segment.
+    pub free_bytes: u64,
 }
 
 /// What a store holds, without the entries.

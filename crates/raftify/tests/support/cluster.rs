@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use raftify::node::{Assembly, Placement};
 use raftify::snapshot::SnapshotStore;
-use raftify::storage::{HeedOptions, HeedStorage};
+use raftify::storage::{HeedOptions, LocalOptions, LocalStorage};
 use raftify::{ClusterJoinTicket, Config, Fatal, Peers, Raft, RaftNode};
 use tokio::task::JoinHandle;
 
@@ -99,14 +99,18 @@ impl Cluster {
             ..config
         };
         let journal = Journal::default();
-        let options = HeedOptions {
-            map_bytes_initial: config.map_bytes_initial,
+        let options = LocalOptions {
+            kind_of_new: config.storage,
+            heed: HeedOptions {
+                map_bytes_initial: config.map_bytes_initial,
+            },
+            ..LocalOptions::default()
         };
         let assembly = Assembly {
             node_id: id,
             raft_addr: addr.clone(),
             fsm: journal.clone(),
-            storage: HeedStorage::open(&config.log_dir, options).unwrap(),
+            storage: LocalStorage::open(&config.log_dir, options).unwrap(),
             snapshots: SnapshotStore::open(&config.log_dir).unwrap(),
             config,
             logger: raft::default_logger(),

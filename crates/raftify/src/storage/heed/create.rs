@@ -13,7 +13,7 @@ use super::shared::Shared;
 use super::write;
 
 /// LMDB's name for its file.
-pub(super) const DATA_FILE: &str = "data.mdb";
+pub(in super::super) const DATA_FILE: &str = "data.mdb";
 
 /// Where a new database is made before it gets its place.
 const CREATING: &str = "creating";

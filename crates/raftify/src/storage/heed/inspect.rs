@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::{Identity, LogReader, StorageError};
+use super::super::{Identity, LogReader, StorageError, Usage};
 use super::check::{self, Checked};
 use super::create::DATA_FILE;
 use super::env::Access;
@@ -23,21 +23,10 @@ const VERIFY_BYTES: u64 = 4 << 20;
 /// One process opens a directory once: a node looks at its own through
 /// [`StableStorage::reader`](super::StableStorage::reader).
 #[derive(Debug)]
-pub struct ReadOnlyStore {
+pub struct HeedReadOnly {
     identity: Option<Identity>,
     reader: HeedReader,
     checked: Checked,
-}
-
-/// What the database occupies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// The size of the map, which is address space.
-    pub map_bytes: u64,
-    /// Bytes that hold records and the way to them.
-    pub used_bytes: u64,
-    /// Bytes that were used and are free to be used again.
-    pub free_bytes: u64,
 }
 
 impl HeedStorage {
@@ -47,7 +36,7 @@ impl HeedStorage {
     /// # Errors
     /// As [`HeedStorage::open`]; [`StorageError::Io`] when there is no log, and
     /// [`StorageError::InUse`] when this very process has it open.
-    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<ReadOnlyStore, StorageError> {
+    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<HeedReadOnly, StorageError> {
         let dir = dir.as_ref();
         let file = dir.join(DATA_FILE);
         let shared = Shared::open(dir, Access::Read, None)?;
@@ -55,7 +44,7 @@ impl HeedStorage {
         check_format(&shared)?;
         let identity = shared.read(|view| view.identity())?;
         let shared = Arc::new(shared);
-        Ok(ReadOnlyStore {
+        Ok(HeedReadOnly {
             identity,
             reader: HeedReader { shared },
             checked,
@@ -80,7 +69,7 @@ fn check_beside_writer(shared: &Shared, file: &Path) -> Result<Checked, StorageE
     })
 }
 
-impl ReadOnlyStore {
+impl HeedReadOnly {
     /// Whose store this is; `None` for a new one.
     pub fn identity(&self) -> Option<Identity> {
         self.identity
@@ -97,7 +86,7 @@ impl ReadOnlyStore {
     /// When it was closed meanwhile.
     pub fn usage(&self) -> Result<Usage, StorageError> {
         let shared = &self.reader.shared;
-        let (_, map_bytes) =
+        let (_, reserved_bytes) =
             shared.with(|opened| Ok::<_, StorageError>(write::map_usage(opened)))?;
         let Checked {
             page_bytes,
@@ -105,7 +94,7 @@ impl ReadOnlyStore {
             free_pages,
         } = self.checked;
         Ok(Usage {
-            map_bytes,
+            reserved_bytes,
             used_bytes: used_pages.saturating_mul(page_bytes),
             free_bytes: free_pages.saturating_mul(page_bytes),
         })

@@ -21,7 +21,9 @@ use std::sync::Arc;
 
 use raft::eraftpb::Entry;
 
-pub use self::inspect::{ReadOnlyStore, Usage};
+pub use self::inspect::HeedReadOnly;
+
+pub(super) use self::create::DATA_FILE;
 
 use self::env::Access;
 use super::lock::DirLock;
@@ -29,6 +31,7 @@ use super::lock::DirLock;
 use self::records::{FORMAT_VERSION, Log, Owner, Record};
 use self::shared::Shared;
 use super::bounds::Bounds;
+use super::kind::{self, StorageKind};
 use super::{Identity, LogReader, StableStorage, StorageError, StoredState, WriteBatch, durable};
 
 /// Settings of a [`HeedStorage`].
@@ -78,6 +81,7 @@ impl HeedStorage {
     ///
     /// # Errors
     /// - [`StorageError::InUse`] when another node has the directory, in this process or another.
+    /// - [`StorageError::WrongKind`] when it holds a WAL.
     /// - [`StorageError::FormatVersion`] when another version of this program wrote it.
     /// - [`StorageError::Damaged`] when its pages do not hold together.
     /// - [`StorageError::Io`] when the system refuses.
@@ -88,8 +92,18 @@ impl HeedStorage {
             source,
         })?;
         let lock = DirLock::take(dir)?;
+        kind::expect(dir, StorageKind::Lmdb)?;
+        Self::open_owned(dir, lock, options)
+    }
+
+    /// Opens the log in `dir`, of which the caller has the ownership.
+    pub(super) fn open_owned(
+        dir: &Path,
+        lock: DirLock,
+        options: HeedOptions,
+    ) -> Result<Self, StorageError> {
         create::create_if_missing(dir)?;
-        check::check_newest(&dir.join(create::DATA_FILE))?;
+        check::check_newest(&dir.join(DATA_FILE))?;
         let access = Access::Write {
             map_bytes: env::round_map_bytes(options.map_bytes_initial),
         };

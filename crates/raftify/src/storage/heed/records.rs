@@ -17,7 +17,7 @@
 
 use prost::Message;
 
-use super::super::Identity;
+pub(super) use super::super::owner::Owner;
 
 /// The version of this layout.
 pub(super) const FORMAT_VERSION: u32 = 1;
@@ -82,41 +82,6 @@ pub(super) fn entry_index(key: &[u8]) -> Option<u64> {
 pub(super) struct Format {
     #[prost(uint32, tag = "1")]
     pub(super) version: u32,
-}
-
-/// An [`Identity`].
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Owner {
-    #[prost(fixed64, tag = "1")]
-    cluster_id: u64,
-    #[prost(uint64, tag = "2")]
-    group_id: u64,
-    #[prost(uint64, tag = "3")]
-    node_id: u64,
-    #[prost(fixed64, tag = "4")]
-    incarnation: u64,
-}
-
-impl From<Identity> for Owner {
-    fn from(identity: Identity) -> Self {
-        Self {
-            cluster_id: identity.cluster_id,
-            group_id: identity.group_id,
-            node_id: identity.node_id,
-            incarnation: identity.incarnation,
-        }
-    }
-}
-
-impl From<Owner> for Identity {
-    fn from(owner: Owner) -> Self {
-        Self {
-            cluster_id: owner.cluster_id,
-            group_id: owner.group_id,
-            node_id: owner.node_id,
-            incarnation: owner.incarnation,
-        }
-    }
 }
 
 /// Where the log begins and ends. The end is written down although the last key tells it: a tree
