@@ -42,10 +42,6 @@ impl Socket {
         })
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     /// An error once it was closed; else registers for that.
     fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         self.closed.as_mut().poll(context).map(|()| {

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::warn;
 
 use crate::transport::grpc::backoff::LogGate;
@@ -52,15 +50,8 @@ impl Incoming {
         }
     }
 
-    /// Connections as they come; never an error and never an end.
-    pub(super) fn into_stream(self) -> impl Stream<Item = io::Result<Connection>> {
-        futures_util::stream::unfold(self, async |mut incoming| {
-            let connection = incoming.accept().await?;
-            Some((Ok(connection), incoming))
-        })
-    }
-
-    async fn accept(&mut self) -> Option<Connection> {
+    /// The next connection. It is never `None`, since the semaphore is never closed.
+    pub(super) async fn accept(&mut self) -> Option<Connection> {
         loop {
             // The semaphore is never closed, so there is always a permit in the end.
             let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
@@ -131,14 +122,6 @@ impl Connection {
                 "the client did not speak HTTP/2 in time",
             )
         })
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.socket.stream().connect_info()
     }
 }
 

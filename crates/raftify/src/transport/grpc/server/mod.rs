@@ -3,6 +3,7 @@
 mod io;
 mod messages;
 mod propose_stream;
+mod serve;
 mod service;
 mod snapshot;
 
@@ -13,30 +14,16 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Server;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::io::Incoming;
 use self::service::Service;
 use super::backoff::LogGate;
-use super::dialer::reasons;
 use super::options::GrpcOptions;
 use super::proto::raft_service_server::RaftServiceServer;
 use crate::error::Fatal;
 use crate::snapshot::SnapshotStore;
 use crate::transport::{NodeHandler, NodeInbox, Refusal};
-
-/// What one stream may send before the node takes it.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-/// What one connection may send before the node takes it.
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
-/// The largest HTTP/2 frame taken: fewer and larger reads for frames of a mebibyte.
-const HTTP2_FRAME_BYTES: u32 = 256 << 10;
-/// Requests of one connection at the same time; more wait at the client.
-const CONNECTION_STREAMS_MAX: u32 = 4_096;
-/// Requests that a client may cancel before the server has looked at them. A client whose callers
-/// all give up at once is no attack.
-const PENDING_RESETS_MAX: usize = 1_024;
 
 /// The gRPC server of one node.
 ///
@@ -121,7 +108,7 @@ impl GrpcServer {
         let options = Arc::clone(&self.options);
         let running = TaskTracker::new();
         let abort = CancellationToken::new();
-        let incoming = Incoming::new(listener, &options, &running, &abort).into_stream();
+        let incoming = Incoming::new(listener, &options, &running, &abort);
         let shared = Shared {
             handler: self.handler,
             inbox: self.inbox,
@@ -137,49 +124,35 @@ impl GrpcServer {
         let service = RaftServiceServer::new(Service::new(Arc::new(shared)))
             .max_decoding_message_size(options.message_bytes_max)
             .max_encoding_message_size(options.message_bytes_max);
-        let serving = Server::builder()
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_frame_size(HTTP2_FRAME_BYTES)
-            .max_concurrent_streams(CONNECTION_STREAMS_MAX)
-            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-            .http2_keepalive_interval(Some(options.keepalive_interval))
-            .http2_keepalive_timeout(Some(options.keepalive_timeout))
-            .add_service(service)
-            .serve_with_incoming_shutdown(incoming, self.shutdown.clone().cancelled_owned());
-        let result = drained(serving, &self.shutdown, &abort, options.drain_timeout).await;
+        let serving = serve::serve(incoming, service, &options, &self.shutdown);
+        drained(serving, &self.shutdown, &abort, options.drain_timeout).await;
         abort.cancel();
         running.close();
         running.wait().await;
-        result
+        Ok(())
     }
 }
 
 /// Waits for `serving`, and cuts the connections that did not end in time after the shutdown.
 async fn drained(
-    serving: impl Future<Output = Result<(), tonic::transport::Error>>,
+    serving: impl Future<Output = ()>,
     shutdown: &CancellationToken,
     abort: &CancellationToken,
     limit: Duration,
-) -> Result<(), Fatal> {
+) {
     tokio::pin!(serving);
     let late = async {
         shutdown.cancelled().await;
         tokio::time::sleep(limit).await;
     };
-    let result = tokio::select! {
-        result = &mut serving => result,
+    tokio::select! {
+        () = &mut serving => {}
         () = late => {
             debug!("some connections did not end by themselves and are closed");
             abort.cancel();
-            serving.await
+            serving.await;
         }
-    };
-    result.map_err(|error| {
-        let reason = reasons(&error);
-        warn!(reason, "the server failed");
-        Fatal::Server(reason)
-    })
+    }
 }
 
 impl std::fmt::Debug for GrpcServer {
