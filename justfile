@@ -53,6 +53,10 @@ explore DEEPER="2":
 mutations *NAMES:
     crates/raft/tests/mutations/run {{NAMES}}
 
+# Everything measured, raftify's and its peers', into benchmarks/results/NAME.*; see benchmarks/README.md.
+bench NAME *ARGS:
+    benchmarks/run {{NAME}} {{ARGS}}
+
 # The documentation, without warnings.
 doc:
     .ci/run doc

@@ -9,7 +9,7 @@ use raftify_load::Window;
 
 /// Measures raftify on this machine and prints a Markdown table.
 #[derive(Debug, Parser)]
-#[command(name = "raftify-benchmarks", version)]
+#[command(name = "raftify-benchmarks", version, args_override_self = true)]
 pub(crate) struct Args {
     /// Short rows, measured once: shows that everything works, not how fast it is.
     #[arg(long)]
@@ -26,6 +26,23 @@ pub(crate) struct Args {
     /// Write the table into this file too.
     #[arg(long)]
     pub(crate) markdown: Option<PathBuf>,
+    /// Write a picture of it into this file.
+    #[arg(long)]
+    pub(crate) svg: Option<PathBuf>,
+    /// The threads of the runtime of each node process, beside those of its log and its snapshots:
+    /// 1 is right where there are more nodes than processors.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) node_threads: usize,
+    /// Measure the rows that take long as well: logs of many entries, more nodes, large values,
+    /// restarts, snapshots, overload, a dead follower.
+    #[arg(long)]
+    pub(crate) growth: bool,
+    /// With `--growth`: the longest log, in entries.
+    #[arg(long)]
+    pub(crate) growth_entries: Option<u64>,
+    /// With `--growth`: the size of the snapshot, in MiB.
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) growth_snapshot_mib: u64,
     /// The directory of the logs and of the disk's own figures: names the disk that is measured.
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
@@ -86,6 +103,9 @@ pub(crate) struct NodeArgs {
     /// The kind of its store.
     #[arg(long)]
     pub(crate) storage: StorageKind,
+    /// The threads of its runtime.
+    #[arg(long)]
+    pub(crate) threads: usize,
 }
 
 /// How the rows are measured.
@@ -96,6 +116,10 @@ pub(crate) struct Settings {
     pub(crate) dir: PathBuf,
     pub(crate) peers: Vec<String>,
     pub(crate) storage: StorageKind,
+    pub(crate) node_threads: usize,
+    pub(crate) growth: bool,
+    pub(crate) growth_entries: Option<u64>,
+    pub(crate) growth_snapshot_bytes: u64,
     filter: Vec<String>,
 }
 
@@ -118,6 +142,10 @@ impl Settings {
             dir: args.dir.clone().unwrap_or_else(std::env::temp_dir),
             peers: args.peer.clone(),
             storage: args.storage,
+            node_threads: args.node_threads.max(1),
+            growth: args.growth,
+            growth_entries: args.growth_entries,
+            growth_snapshot_bytes: args.growth_snapshot_mib << 20,
             filter: args.rows.clone(),
         }
     }

@@ -5,16 +5,13 @@ use raftify::client::proto::{Consistency as WireConsistency, ProposeRequest, Que
 use raftify::client::{ClientOptions, ProposalStream};
 use raftify::transport::Consistency;
 use raftify::{RaftClient, RaftNode, RaftServiceClient};
+use raftify_load::figures::{Figures, LogCount};
+use raftify_load::{Client, Fork, Keys, Meter, Pace, Window, measure};
 use tonic::transport::Channel;
 
 use crate::channels;
 use crate::row::{Row, Way};
 use crate::table::Table;
-use raftify_load::Keys;
-use raftify_load::Window;
-use raftify_load::closed_loop::{self, Client};
-use raftify_load::figures::{Figures, LogCount};
-use raftify_load::usage::Meter;
 
 /// The handle of a node that is measured.
 pub(crate) type Node = RaftNode<Bytes, Table>;
@@ -32,67 +29,51 @@ pub(crate) fn log_count(node: &Node) -> LogCount {
 pub(crate) async fn in_process(
     node: &Node,
     row: &Row,
+    pace: Pace,
     window: Window,
     meter: &Meter,
 ) -> Result<Figures, String> {
-    let keys = (0..row.clients).map(Keys::of_client);
+    let (node, keys, bytes) = (node.clone(), Keys::of_client(0), row.bytes);
     if row.way == Way::Read {
-        let clients = keys
-            .map(|keys| Reader {
-                node: node.clone(),
-                keys,
-            })
-            .collect();
-        return closed_loop::closed_loop(clients, window, meter).await;
+        let first = Reader { node, keys };
+        return measure(first, row.clients, pace, window, meter).await;
     }
-    let clients = keys
-        .map(|keys| Proposer {
-            node: node.clone(),
-            keys,
-            bytes: row.bytes,
-        })
-        .collect();
-    closed_loop::closed_loop(clients, window, meter).await
+    let first = Proposer { node, keys, bytes };
+    measure(first, row.clients, pace, window, meter).await
 }
 
 /// Measures a row whose callers reach the leader at `addr`.
 pub(crate) async fn remote(
     addr: &str,
     row: &Row,
+    pace: Pace,
     window: Window,
     meter: &Meter,
 ) -> Result<Figures, String> {
-    let keys = (0..row.clients).map(Keys::of_client);
+    let (keys, bytes) = (Keys::of_client(0), row.bytes);
     if row.way == Way::StreamPropose {
         let stream = open_stream(addr, row.clients).await?;
-        let clients = keys
-            .map(|keys| Streamer {
-                stream: stream.clone(),
-                keys,
-                bytes: row.bytes,
-            })
-            .collect();
-        return closed_loop::closed_loop(clients, window, meter).await;
+        let first = Streamer {
+            stream,
+            keys,
+            bytes,
+        };
+        return measure(first, row.clients, pace, window, meter).await;
     }
     let channels = channels::open(addr, row.clients).await?;
-    let each = keys.zip(channels::deal(&channels, row.clients));
     if row.way == Way::UnaryRead {
-        let clients = each
-            .map(|(keys, channel)| RemoteReader {
-                client: RaftServiceClient::new(channel),
-                keys,
-            })
-            .collect();
-        return closed_loop::closed_loop(clients, window, meter).await;
-    }
-    let clients = each
-        .map(|(keys, channel)| RemoteProposer {
-            client: RaftServiceClient::new(channel),
+        let first = RemoteReader {
+            clients: Clients::new(&channels)?,
             keys,
-            bytes: row.bytes,
-        })
-        .collect();
-    closed_loop::closed_loop(clients, window, meter).await
+        };
+        return measure(first, row.clients, pace, window, meter).await;
+    }
+    let first = RemoteProposer {
+        clients: Clients::new(&channels)?,
+        keys,
+        bytes,
+    };
+    measure(first, row.clients, pace, window, meter).await
 }
 
 async fn open_stream(addr: &str, in_flight: usize) -> Result<ProposalStream, String> {
@@ -124,6 +105,16 @@ impl Client for Proposer {
     }
 }
 
+impl Fork for Proposer {
+    fn fork(&self, number: usize) -> Self {
+        Self {
+            node: self.node.clone(),
+            keys: Keys::of_client(number),
+            bytes: self.bytes,
+        }
+    }
+}
+
 struct Reader {
     node: Node,
     keys: Keys,
@@ -138,8 +129,43 @@ impl Client for Reader {
     }
 }
 
+impl Fork for Reader {
+    fn fork(&self, number: usize) -> Self {
+        Self {
+            node: self.node.clone(),
+            keys: Keys::of_client(number),
+        }
+    }
+}
+
+/// The client of one caller, and those of the others' connections.
+struct Clients {
+    all: Vec<RaftServiceClient<Channel>>,
+    own: RaftServiceClient<Channel>,
+}
+
+impl Clients {
+    fn new(channels: &[Channel]) -> Result<Self, String> {
+        let all: Vec<_> = channels
+            .iter()
+            .cloned()
+            .map(RaftServiceClient::new)
+            .collect();
+        let own = all.first().cloned().ok_or("no connection")?;
+        Ok(Self { all, own })
+    }
+
+    fn fork(&self, number: usize) -> Self {
+        let own = self.all.get(number % self.all.len().max(1));
+        Self {
+            all: self.all.clone(),
+            own: own.unwrap_or(&self.own).clone(),
+        }
+    }
+}
+
 struct RemoteProposer {
-    client: RaftServiceClient<Channel>,
+    clients: Clients,
     keys: Keys,
     bytes: usize,
 }
@@ -150,7 +176,8 @@ impl Client for RemoteProposer {
             entry: self.keys.entry(self.bytes),
             ..ProposeRequest::default()
         };
-        self.client
+        self.clients
+            .own
             .propose(request)
             .await
             .map(drop)
@@ -158,8 +185,18 @@ impl Client for RemoteProposer {
     }
 }
 
+impl Fork for RemoteProposer {
+    fn fork(&self, number: usize) -> Self {
+        Self {
+            clients: self.clients.fork(number),
+            keys: Keys::of_client(number),
+            bytes: self.bytes,
+        }
+    }
+}
+
 struct RemoteReader {
-    client: RaftServiceClient<Channel>,
+    clients: Clients,
     keys: Keys,
 }
 
@@ -170,11 +207,21 @@ impl Client for RemoteReader {
             consistency: WireConsistency::Linearizable as i32,
             ..QueryRequest::default()
         };
-        self.client
+        self.clients
+            .own
             .query(request)
             .await
             .map(drop)
             .map_err(|status| status.to_string())
+    }
+}
+
+impl Fork for RemoteReader {
+    fn fork(&self, number: usize) -> Self {
+        Self {
+            clients: self.clients.fork(number),
+            keys: Keys::of_client(number),
+        }
     }
 }
 
@@ -192,5 +239,15 @@ impl Client for Streamer {
             .await
             .map(drop)
             .map_err(|error| error.to_string())
+    }
+}
+
+impl Fork for Streamer {
+    fn fork(&self, number: usize) -> Self {
+        Self {
+            stream: self.stream.clone(),
+            keys: Keys::of_client(number),
+            bytes: self.bytes,
+        }
     }
 }

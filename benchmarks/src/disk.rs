@@ -25,7 +25,7 @@ pub(crate) fn measure(row: &Row, dir: &Path, window: Window) -> Result<Figures, 
         window.measured,
         Used {
             cpu,
-            allocations: 0,
+            ..Used::default()
         },
     )
 }
@@ -51,7 +51,7 @@ fn run(row: &Row, path: &Path, window: Window) -> io::Result<(Outcomes, Duration
     let mut begun = Instant::now();
     while begun < span.ends {
         if begun >= span.begins {
-            cpu_at_begin.get_or_insert_with(|| meter.cpu());
+            cpu_at_begin.get_or_insert_with(|| meter.read().cpu);
         }
         file.write_all_at(&block, offset)?;
         file.sync_data()?;
@@ -63,7 +63,7 @@ fn run(row: &Row, path: &Path, window: Window) -> io::Result<(Outcomes, Duration
         }
         begun = ended;
     }
-    let cpu = meter.cpu();
+    let cpu = meter.read().cpu;
     Ok((outcomes, cpu.saturating_sub(cpu_at_begin.unwrap_or(cpu))))
 }
 

@@ -18,6 +18,17 @@ pub(crate) fn facts(dir: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The machine in one line.
+pub(crate) fn line(facts: &[(&'static str, String)]) -> String {
+    let wanted = ["processor", "memory", "disk"];
+    let values: Vec<&str> = facts
+        .iter()
+        .filter(|(name, _)| wanted.contains(name))
+        .map(|(_, value)| value.as_str())
+        .collect();
+    values.join("; ")
+}
+
 fn word(name: &str) -> String {
     let path = format!("/proc/sys/kernel/{name}");
     fs::read_to_string(path)

@@ -9,8 +9,10 @@ mod clients;
 mod cluster;
 mod disk;
 mod echo;
+mod growth;
 mod machine;
 mod peers;
+mod plot;
 mod report;
 mod row;
 mod storage;
@@ -25,17 +27,19 @@ use clap::Parser as _;
 use crate::args::{Args, Role, Settings};
 use crate::row::Group;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
     let args = Args::parse();
-    let outcome = match args.role {
-        Some(Role::Node(node)) => cluster::node_process::run(node).await,
-        Some(Role::Storage(storage)) => tokio::task::block_in_place(|| storage::run(&storage)),
-        None => measure(&args).await,
+    let outcome = match &args.role {
+        Some(Role::Node(node)) => runtime(node.threads)
+            .and_then(|runtime| runtime.block_on(cluster::node_process::run(node))),
+        Some(Role::Storage(storage)) => runtime(0).and_then(|runtime| {
+            runtime.block_on(async { tokio::task::block_in_place(|| storage::run(storage)) })
+        }),
+        None => runtime(0).and_then(|runtime| runtime.block_on(measure(&args))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,6 +48,21 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A runtime of so many threads: 0 for as many as there are processors, 1 for the one that calls.
+fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, String> {
+    let mut builder = match threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 async fn measure(args: &Args) -> Result<(), String> {
@@ -60,6 +79,9 @@ async fn measure(args: &Args) -> Result<(), String> {
     let table = report::markdown(&facts, &settings, &results);
     if let Some(path) = &args.markdown {
         save(path, &table)?;
+    }
+    if let Some(path) = &args.svg {
+        save(path, &plot::svg(&machine::line(&facts), &results))?;
     }
     if let Some(path) = &args.json {
         save(path, &report::json(&facts, &settings, &results)?)?;

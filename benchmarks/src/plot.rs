@@ -11,10 +11,12 @@ use crate::suite::{Measured, Results};
 use raftify_load::figures;
 
 const WIDTH: f64 = 1120.0;
-const LABELS_WIDTH: f64 = 400.0;
-const BARS_WIDTH: f64 = 560.0;
+const LABELS_WIDTH: f64 = 440.0;
+const BARS_WIDTH: f64 = 420.0;
 const BAR_HEIGHT: f64 = 20.0;
 const PANEL_GAP: f64 = 64.0;
+/// Between the title of a panel and its first bar.
+const TITLE_GAP: f64 = 12.0;
 const TOP: f64 = 76.0;
 
 /// What a bar stands for.
@@ -56,7 +58,8 @@ pub(crate) fn svg(machine: &str, measured: &Measured) -> String {
         .filter(|panel| !panel.bars.is_empty())
         .collect();
     let bars: usize = panels.iter().map(|panel| panel.bars.len()).sum();
-    let height = TOP + panels.len() as f64 * PANEL_GAP + bars as f64 * BAR_HEIGHT + 20.0;
+    let height =
+        TOP + panels.len() as f64 * (PANEL_GAP + TITLE_GAP) + bars as f64 * BAR_HEIGHT + 20.0;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -108,7 +111,7 @@ fn draw(text: &mut String, panel: &Panel, y: f64) -> f64 {
         escaped(&panel.title)
     )
     .ok();
-    y += 12.0;
+    y += TITLE_GAP;
     let bottom = y + panel.bars.len() as f64 * BAR_HEIGHT;
     for step in 0..=((high - low) as i32) {
         let x = LABELS_WIDTH + place(10f64.powf(low + f64::from(step)));
@@ -144,23 +147,44 @@ fn draw(text: &mut String, panel: &Panel, y: f64) -> f64 {
 }
 
 fn panels(measured: &Measured) -> Vec<Panel> {
-    let mut panels = vec![
-        panel(
-            "Writes a second, 64 bytes, 256 callers",
-            measured,
-            256,
-            rate,
-        ),
-        panel("Writes a second, 64 bytes, 64 callers", measured, 64, rate),
-        panel(
+    let writes = |title, clients, show| panel(title, measured, clients, is_write, show);
+    vec![
+        writes("Writes a second, 64 bytes, 256 callers", 256, rate),
+        writes("Writes a second, 64 bytes, 64 callers", 64, rate),
+        writes(
             "One caller, 64 bytes: half of all writes take at most",
-            measured,
             1,
             median,
         ),
-    ];
-    panels.push(open_panel(&measured.rows));
-    panels
+        open_panel(&measured.rows),
+        panel(
+            "Linearizable reads a second, 256 callers",
+            measured,
+            256,
+            is_read,
+            rate,
+        ),
+    ]
+}
+
+/// What a row of ours is in a panel, if it is in it.
+type Pick = fn(Group, Way) -> Option<Kind>;
+
+fn is_write(group: Group, way: Way) -> Option<Kind> {
+    match (group, way) {
+        (Group::Echo, Way::Unary | Way::Stream)
+        | (Group::Disk, Way::Preallocated | Way::Growing) => Some(Kind::Floor),
+        (_, Way::Propose | Way::UnaryPropose | Way::StreamPropose) => Some(Kind::Ours),
+        (_, _) => None,
+    }
+}
+
+fn is_read(group: Group, way: Way) -> Option<Kind> {
+    match (group, way) {
+        (Group::Echo, Way::Unary) => Some(Kind::Floor),
+        (_, Way::Read | Way::UnaryRead) => Some(Kind::Ours),
+        (_, _) => None,
+    }
 }
 
 type Show = fn(&Figures) -> (f64, String);
@@ -176,25 +200,24 @@ fn median(figures: &Figures) -> (f64, String) {
     (figures.p50_us, text)
 }
 
-fn panel(title: &str, measured: &Measured, clients: usize, show: Show) -> Panel {
+fn panel(title: &str, measured: &Measured, clients: usize, pick: Pick, show: Show) -> Panel {
     let mut bars = Vec::new();
     for (row, all) in &measured.rows {
-        let kind = match (row.group, row.way) {
-            (Group::Echo, Way::Unary | Way::Stream) => Kind::Floor,
-            (Group::Disk, Way::Preallocated | Way::Growing) if clients == 1 => Kind::Floor,
-            (_, Way::Propose | Way::UnaryPropose | Way::StreamPropose) => Kind::Ours,
-            _ => continue,
-        };
-        let bytes = row.bytes == 64 || row.group == Group::Disk;
-        if row.pace == RowPace::Closed && row.clients == clients && bytes {
-            bars.extend(figures::median(all).map(|figures| our_bar(row, kind, show(&figures))));
+        let is_small = row.bytes == 64 || row.group == Group::Disk;
+        if row.pace != RowPace::Closed || row.clients != clients || !is_small {
+            continue;
+        }
+        if let (Some(kind), Some(figures)) = (pick(row.group, row.way), figures::median(all)) {
+            bars.push(our_bar(row, kind, show(&figures)));
         }
     }
+    let reads = pick(Group::Memory, Way::Read).is_some();
     let others = peers::medians(&measured.peers);
     bars.extend(
         others
             .iter()
-            .filter(|(key, _)| key.clients == clients && key.bytes == 64 && is_write(key))
+            .filter(|(key, _)| key.clients == clients && key.bytes == 64)
+            .filter(|(key, _)| reads == reads_something(key))
             .map(|(key, figures)| their_bar(key, show(figures))),
     );
     Panel {
@@ -214,9 +237,11 @@ fn our_bar(row: &Row, kind: Kind, (value, text): (f64, String)) -> Bar {
 }
 
 fn their_bar(key: &PeerKey, (value, text): (f64, String)) -> Bar {
-    let setting: String = key.setting.chars().take(40).collect();
+    let mut parts = key.setting.split(", ");
+    let (first, last) = (parts.next().unwrap_or_default(), parts.last());
+    let last = last.map(|part| format!(", {part}")).unwrap_or_default();
     Bar {
-        label: format!("{} ({setting})", key.peer),
+        label: format!("{}: {first}{last}", key.peer),
         kind: Kind::Other,
         durable: key.durability != "none",
         value,
@@ -224,8 +249,8 @@ fn their_bar(key: &PeerKey, (value, text): (f64, String)) -> Bar {
     }
 }
 
-fn is_write(key: &PeerKey) -> bool {
-    !key.operation.contains("read") && !key.operation.contains("get")
+fn reads_something(key: &PeerKey) -> bool {
+    key.operation.contains("read") || key.operation.contains("get")
 }
 
 /// Latency by rate: what an open loop shows.

@@ -6,8 +6,9 @@ use raftify_load::peer::PeerRow;
 use serde::Serialize;
 
 use crate::args::Settings;
+use crate::growth::Line;
 use crate::peers::{self, PeerKey, PeerResults};
-use crate::row::{Group, Row};
+use crate::row::{Group, Row, RowPace};
 use crate::suite::{Measured, Results};
 use raftify_load::figures::{self, Figures};
 
@@ -30,13 +31,52 @@ pub(crate) fn markdown(
     writeln!(text, "- logs on disk are of the kind {}", settings.storage).ok();
     text.push_str(
         "- closed loop: each client has one operation under way; clients run on the same machine \
-         as all nodes\n- CPU: of all processes together, clients included\n",
+         as all nodes\n- fixed: operations begin at fixed times, and a latency counts from the moment at which the \
+         operation was meant to begin\n- CPU: of all processes together, clients included\n",
     );
+    writeln!(
+        text,
+        "- threads of the runtime of each node process: {}; memory: the most of all processes together",
+        settings.node_threads
+    )
+    .ok();
     for group in Group::ALL {
         table(&mut text, group, &measured.rows);
     }
     peer_tables(&mut text, &measured.peers);
+    growth_table(&mut text, &measured.growth);
     text
+}
+
+fn growth_table(text: &mut String, lines: &[Line]) {
+    if lines.is_empty() {
+        return;
+    }
+    text.push_str("\n## Growth and faults (durable; measured once)\n\n");
+    text.push_str("| what | per second | p50 | p99 | p99.9 | CPU each | memory | |\n");
+    text.push_str("|---|--:|--:|--:|--:|--:|--:|---|\n");
+    for Line {
+        what,
+        figures,
+        note,
+    } in lines
+    {
+        let cells = figures.as_ref().map_or_else(
+            || " | | | | |".to_owned(),
+            |figures| {
+                format!(
+                    "{} | {} | {} | {} | {} | {}",
+                    thousands(figures.per_second),
+                    time(figures.p50_us),
+                    time(figures.p99_us),
+                    time(figures.p999_us),
+                    time(figures.cpu_us_per_operation),
+                    mebibytes(figures.peak_bytes),
+                )
+            },
+        );
+        writeln!(text, "| {what} | {cells} | {note} |").ok();
+    }
 }
 
 fn table(text: &mut String, group: Group, results: &Results) {
@@ -49,14 +89,14 @@ fn table(text: &mut String, group: Group, results: &Results) {
         return;
     }
     writeln!(text, "\n## {}\n", group.title()).ok();
-    text.push_str("| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each | entries a write |");
+    text.push_str("| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each | switches each | memory | entries a write |");
     let counted = cfg!(feature = "count-allocations");
     text.push_str(if counted {
         " allocations each |\n"
     } else {
         "\n"
     });
-    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     text.push_str(if counted { "--:|\n" } else { "\n" });
     for row in rows {
         if let Some(figures) = results.get(&row).and_then(|all| figures::median(all)) {
@@ -72,15 +112,17 @@ fn line(text: &mut String, row: &Row, figures: &Figures, counted: bool) {
     };
     write!(
         text,
-        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {} | {} |",
         row.way.title(),
-        row.clients,
+        callers(row),
         row.bytes,
         thousands(figures.per_second),
         time(figures.p50_us),
         time(figures.p99_us),
         time(figures.p999_us),
         time(figures.cpu_us_per_operation),
+        figures.switches_per_operation,
+        mebibytes(figures.peak_bytes),
         each_write(figures.entries_per_write),
     )
     .ok();
@@ -104,9 +146,9 @@ fn peer_tables(text: &mut String, results: &PeerResults) {
             )
             .ok();
             text.push_str(
-                "| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each |\n",
+                "| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each | switches each | memory |\n",
             );
-            text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|\n");
+            text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
         }
         peer_line(text, key, &figures);
     }
@@ -119,7 +161,7 @@ fn peer_line(text: &mut String, key: &PeerKey, figures: &Figures) {
     };
     writeln!(
         text,
-        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {} |",
         key.operation,
         key.clients,
         key.bytes,
@@ -128,12 +170,31 @@ fn peer_line(text: &mut String, key: &PeerKey, figures: &Figures) {
         time(figures.p99_us),
         time(figures.p999_us),
         time(figures.cpu_us_per_operation),
+        figures.switches_per_operation,
+        mebibytes(figures.peak_bytes),
     )
     .ok();
 }
 
+/// How many callers, or how many operations begin each second.
+fn callers(row: &Row) -> String {
+    match row.pace {
+        RowPace::Closed => row.clients.to_string(),
+        RowPace::Rate(rate) => format!("fixed: {} /s", thousands(rate as f64)),
+        RowPace::Half => "fixed: half of the top".to_owned(),
+    }
+}
+
+fn mebibytes(bytes: f64) -> String {
+    if bytes > 0.0 {
+        format!("{:.0} MiB", bytes / f64::from(1 << 20))
+    } else {
+        String::new()
+    }
+}
+
 /// A number with commas.
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
@@ -154,7 +215,7 @@ fn each_write(entries: f64) -> String {
 }
 
 /// Microseconds in the unit that suits them.
-fn time(us: f64) -> String {
+pub(crate) fn time(us: f64) -> String {
     if us < 1000.0 {
         format!("{us:.1} µs")
     } else {

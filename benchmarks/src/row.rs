@@ -48,6 +48,19 @@ pub(crate) struct Row {
     pub(crate) clients: usize,
     /// The size of an entry or message; of what is written at once.
     pub(crate) bytes: usize,
+    /// How its callers begin their operations.
+    pub(crate) pace: RowPace,
+}
+
+/// How the callers of a row begin their operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum RowPace {
+    /// Each when its last has ended.
+    Closed,
+    /// So many a second, by all of them together.
+    Rate(u64),
+    /// Half of what closed loops have reached in this repeat.
+    Half,
 }
 
 /// Callers at a time.
@@ -56,6 +69,8 @@ const CLIENTS: [usize; 3] = [1, 64, 256];
 const SIZES: [usize; 2] = [64, 1024];
 /// Where more callers than usual show something.
 const MANY: usize = 1024;
+/// What may be under way on one stream when operations begin at fixed times.
+const OPEN_IN_FLIGHT_MAX: usize = 16 << 10;
 
 impl Group {
     pub(crate) const ALL: [Self; 5] = [
@@ -84,6 +99,17 @@ impl Group {
         }
     }
 
+    /// The same in few words.
+    pub(crate) fn short_title(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Echo => "gRPC alone",
+            Self::OneProcess => "one process",
+            Self::ThreeProcesses => "three processes",
+            Self::Memory => "in memory",
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Disk => "disk",
@@ -102,7 +128,12 @@ impl Group {
                 self.row(Way::Growing, 1, 4096),
             ],
             Self::Echo => self.each(&[Way::Unary, Way::Stream], &CLIENTS, &[64]),
-            Self::OneProcess | Self::ThreeProcesses => self.durable_rows(),
+            Self::OneProcess => self.durable_rows(),
+            Self::ThreeProcesses => {
+                let mut rows = self.durable_rows();
+                rows.extend(self.open_rows());
+                rows
+            }
             Self::Memory => {
                 let mut rows = self.each(&[Way::Propose], &CLIENTS, &[64]);
                 rows.push(self.row(Way::Propose, MANY, 64));
@@ -118,6 +149,25 @@ impl Group {
         rows.push(self.row(Way::StreamPropose, MANY, 64));
         rows.extend(self.each(&[Way::Read, Way::UnaryRead], &CLIENTS, &[64]));
         rows
+    }
+
+    /// Rows at fixed rates, from one that leaves the machine idle to half of what is possible.
+    fn open_rows(self) -> Vec<Row> {
+        let (unary, stream) = (Way::UnaryPropose, Way::StreamPropose);
+        [
+            (unary, RowPace::Rate(1_000)),
+            (unary, RowPace::Rate(5_000)),
+            (unary, RowPace::Half),
+            (stream, RowPace::Rate(1_000)),
+            (stream, RowPace::Rate(10_000)),
+            (stream, RowPace::Half),
+        ]
+        .into_iter()
+        .map(|(way, pace)| Row {
+            pace,
+            ..self.row(way, OPEN_IN_FLIGHT_MAX, 64)
+        })
+        .collect()
     }
 
     fn each(self, ways: &[Way], clients: &[usize], sizes: &[usize]) -> Vec<Row> {
@@ -140,6 +190,7 @@ impl Group {
             way,
             clients,
             bytes,
+            pace: RowPace::Closed,
         }
     }
 }
@@ -179,6 +230,23 @@ impl Row {
     /// Its name on the command line and in JSON.
     pub(crate) fn name(&self) -> String {
         let (group, way) = (self.group.name(), self.way.name());
-        format!("{group}/{way}/{}x{}", self.clients, self.bytes)
+        match self.pace {
+            RowPace::Closed => format!("{group}/{way}/{}x{}", self.clients, self.bytes),
+            RowPace::Rate(rate) => format!("{group}/{way}/rate-{rate}x{}", self.bytes),
+            RowPace::Half => format!("{group}/{way}/rate-halfx{}", self.bytes),
+        }
+    }
+
+    /// The row whose rate this one takes half of.
+    pub(crate) fn full(&self) -> Self {
+        let clients = match self.way {
+            Way::StreamPropose => MANY,
+            _ => CLIENTS[CLIENTS.len() - 1],
+        };
+        Self {
+            clients,
+            pace: RowPace::Closed,
+            ..*self
+        }
     }
 }

@@ -8,8 +8,9 @@ use crate::cluster::memory::MemoryCluster;
 use crate::cluster::one_process::OneProcess;
 use crate::cluster::processes::Processes;
 use crate::peers::PeerResults;
-use crate::row::{Group, Row, Way};
-use crate::{clients, disk, echo, peers};
+use crate::row::{Group, Row, RowPace, Way};
+use crate::{clients, disk, echo, growth, peers};
+use raftify_load::Pace;
 use raftify_load::closed_loop;
 use raftify_load::figures::Figures;
 use raftify_load::usage::Meter;
@@ -22,6 +23,7 @@ pub(crate) type Results = BTreeMap<Row, Vec<Figures>>;
 pub(crate) struct Measured {
     pub(crate) rows: Results,
     pub(crate) peers: PeerResults,
+    pub(crate) growth: Vec<growth::Line>,
 }
 
 /// Measures every row that is wanted. A repeat goes through all of them with new clusters before
@@ -41,6 +43,9 @@ pub(crate) async fn run(settings: &Settings) -> Result<Measured, String> {
             }
         }
         tokio::task::block_in_place(|| peers::run(settings, &mut measured.peers))?;
+    }
+    if settings.growth {
+        measured.growth = growth::run(settings).await?;
     }
     Ok(measured)
 }
@@ -75,7 +80,8 @@ async fn measure_group(
             for row in rows {
                 let leader = cluster.leader()?;
                 let (meter, before) = (Meter::default(), clients::log_count(leader));
-                let mut figures = clients::in_process(leader, row, settings.window, &meter).await?;
+                let mut figures =
+                    clients::in_process(leader, row, Pace::Closed, settings.window, &meter).await?;
                 figures.entries_per_write =
                     clients::log_count(leader).entries_per_write_since(before);
                 note(row, figures);
@@ -100,9 +106,9 @@ async fn one_process(
     for row in rows {
         let before = clients::log_count(leader);
         let mut figures = if is_remote(row.way) {
-            clients::remote(&addr, row, settings.window, &meter).await?
+            clients::remote(&addr, row, Pace::Closed, settings.window, &meter).await?
         } else {
-            clients::in_process(leader, row, settings.window, &meter).await?
+            clients::in_process(leader, row, Pace::Closed, settings.window, &meter).await?
         };
         figures.entries_per_write = clients::log_count(leader).entries_per_write_since(before);
         note(row, figures);
@@ -117,16 +123,25 @@ async fn three_processes(
     dir: &Path,
     mut note: impl FnMut(&Row, Figures),
 ) -> Result<(), String> {
-    let mut cluster = Processes::start(dir, settings.storage).await?;
+    let mut cluster = Processes::start(dir, settings.node_threads, settings.storage).await?;
     let (meter, addr) = (cluster.meter(), cluster.leader_addr()?);
+    let mut reached: BTreeMap<Row, f64> = BTreeMap::new();
     for row in rows {
+        let pace = match row.pace {
+            RowPace::Closed => Pace::Closed,
+            RowPace::Rate(per_second) => Pace::Open { per_second },
+            RowPace::Half => Pace::Open {
+                per_second: (reached.get(&row.full()).copied().unwrap_or(1_000.0) / 2.0) as u64,
+            },
+        };
         let before = cluster.log_count().await?;
         let mut figures = if is_remote(row.way) {
-            clients::remote(&addr, row, settings.window, &meter).await?
+            clients::remote(&addr, row, pace, settings.window, &meter).await?
         } else {
             cluster.measure(row, settings.window).await?
         };
         figures.entries_per_write = cluster.log_count().await?.entries_per_write_since(before);
+        reached.insert(*row, figures.per_second);
         note(row, figures);
     }
     cluster.stop().await;

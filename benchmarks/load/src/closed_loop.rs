@@ -56,10 +56,14 @@ pub fn span(window: Window) -> Span {
 /// Waits until the measured time is over; says what was used within it.
 pub async fn use_within(span: Span, meter: &Meter) -> Used {
     tokio::time::sleep_until(span.begins.into()).await;
-    let (cpu, counted) = (meter.cpu(), allocations::count());
+    meter.reset_peak();
+    let (before, counted) = (meter.read(), allocations::count());
     tokio::time::sleep_until(span.ends.into()).await;
+    let after = meter.read();
     Used {
-        cpu: meter.cpu().saturating_sub(cpu),
+        cpu: after.cpu.saturating_sub(before.cpu),
+        switches: after.switches.saturating_sub(before.switches),
+        peak_bytes: meter.peak_bytes(),
         allocations: allocations::count() - counted,
     }
 }
@@ -85,8 +89,11 @@ async fn work<C: Client>(mut client: C, span: Span) -> Outcomes {
 /// Says on standard error what is being measured.
 pub fn announce(name: &str, figures: &Figures) {
     eprintln!(
-        "{name:44} {:>12.0}/s  p50 {:>9.1} us",
-        figures.per_second, figures.p50_us
+        "{name:48} {:>12.0}/s  p50 {:>9.1} us  cpu {:>8.1} us  switches {:>6.2}",
+        figures.per_second,
+        figures.p50_us,
+        figures.cpu_us_per_operation,
+        figures.switches_per_operation
     );
     if let Some(failure) = &figures.failure {
         eprintln!("  {} failed, the first: {failure}", figures.failed);

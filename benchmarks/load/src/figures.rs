@@ -32,6 +32,12 @@ pub struct Figures {
     pub entries_per_write: f64,
     /// Of this process; 0 when they are not counted.
     pub allocations_per_operation: f64,
+    /// How often a thread of any process left its processor, by operation.
+    #[serde(default)]
+    pub switches_per_operation: f64,
+    /// The most memory of all processes, clients included, while it was measured.
+    #[serde(default)]
+    pub peak_bytes: f64,
 }
 
 /// The outcomes of one caller.
@@ -56,6 +62,15 @@ impl Outcomes {
     pub fn succeeded(&mut self, begun: Instant, ended: Instant, span: Span) {
         if ended >= span.begins && ended < span.ends {
             let units = ended.duration_since(begun).as_nanos() / UNIT.as_nanos();
+            self.latencies
+                .push(u32::try_from(units).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Notes an operation that was meant to begin within the span, whenever it ended.
+    pub fn meant_to_begin(&mut self, intended: Instant, ended: Instant, span: Span) {
+        if intended >= span.begins && intended < span.ends {
+            let units = ended.duration_since(intended).as_nanos() / UNIT.as_nanos();
             self.latencies
                 .push(u32::try_from(units).unwrap_or(u32::MAX));
         }
@@ -106,6 +121,8 @@ impl Outcomes {
             cpu_us_per_operation: used.cpu.as_secs_f64() * 1e6 / each,
             entries_per_write: 0.0,
             allocations_per_operation: used.allocations as f64 / each,
+            switches_per_operation: used.switches as f64 / each,
+            peak_bytes: used.peak_bytes as f64,
         })
     }
 }
@@ -132,6 +149,10 @@ impl LogCount {
 pub struct Used {
     /// Processor time.
     pub cpu: Duration,
+    /// How often a thread left its processor.
+    pub switches: u64,
+    /// The most memory.
+    pub peak_bytes: u64,
     /// Allocations of this process.
     pub allocations: u64,
 }
@@ -155,5 +176,7 @@ pub fn median(repeats: &[Figures]) -> Option<Figures> {
         cpu_us_per_operation: of(|one| one.cpu_us_per_operation),
         entries_per_write: of(|one| one.entries_per_write),
         allocations_per_operation: of(|one| one.allocations_per_operation),
+        switches_per_operation: of(|one| one.switches_per_operation),
+        peak_bytes: of(|one| one.peak_bytes),
     })
 }

@@ -54,8 +54,8 @@ pub(crate) async fn until_led(node: &Node) -> Result<(), String> {
 }
 
 /// Addresses of loopback on which nobody listens right now, one for each node.
-pub(crate) fn free_addrs() -> Result<Vec<String>, String> {
-    let listeners: Result<Vec<TcpListener>, _> = (0..NODES)
+pub(crate) fn free_addrs(nodes: u64) -> Result<Vec<String>, String> {
+    let listeners: Result<Vec<TcpListener>, _> = (0..nodes)
         .map(|_| TcpListener::bind("127.0.0.1:0"))
         .collect();
     let addrs: Result<Vec<String>, _> = listeners

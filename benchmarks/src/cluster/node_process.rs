@@ -7,9 +7,9 @@ use super::{one_process, until_led};
 use crate::args::NodeArgs;
 use crate::clients;
 use crate::row::Row;
-use raftify_load::Window;
 use raftify_load::figures::{Figures, LogCount};
 use raftify_load::usage::Meter;
+use raftify_load::{Pace, Window};
 
 /// What a node process is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,10 +36,12 @@ pub(crate) enum Answer {
 }
 
 /// Runs a node until its standard input ends.
-pub(crate) async fn run(args: NodeArgs) -> Result<(), String> {
+pub(crate) async fn run(args: &NodeArgs) -> Result<(), String> {
     let position = usize::try_from(args.id.saturating_sub(1)).unwrap_or(usize::MAX);
     let addr = args.addrs.get(position).ok_or("no address for this id")?;
-    let server = one_process::start_node(args.id, addr, &args.dir, &args.addrs, args.storage)?;
+    let server = one_process::start_node(args.id, addr, &args.dir, &args.addrs, |config| {
+        config.storage = args.storage;
+    })?;
     let running = one_process::spawn(&server);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await.map_err(|error| error.to_string())? {
@@ -58,7 +60,8 @@ async fn obey(server: &one_process::Server, order: Order) -> Result<Answer, Stri
     match order {
         Order::Lead => until_led(server).await.map(|()| Answer::Leads),
         Order::Measure { row, window } => {
-            let measured = clients::in_process(server, &row, window, &Meter::default()).await?;
+            let measured =
+                clients::in_process(server, &row, Pace::Closed, window, &Meter::default()).await?;
             Ok(Answer::Measured(measured))
         }
         Order::Count => Ok(Answer::Counted(clients::log_count(server))),

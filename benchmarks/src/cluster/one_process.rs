@@ -9,7 +9,7 @@ use raftify::storage::StorageKind;
 use raftify::{Config, Raft};
 use tokio::task::JoinHandle;
 
-use super::{config, free_addrs, until_led};
+use super::{NODES, config, free_addrs, until_led};
 use crate::clients::Node;
 use crate::table::Table;
 
@@ -20,19 +20,37 @@ pub(crate) type Server = Raft<Bytes, Table>;
 pub(crate) struct OneProcess {
     nodes: Vec<Server>,
     tasks: Vec<JoinHandle<()>>,
+    addrs: Vec<String>,
 }
 
 impl OneProcess {
     /// Starts three nodes with logs below `dir` and waits until the first one leads.
     pub(crate) async fn start(dir: &Path, storage: StorageKind) -> Result<Self, String> {
-        let addrs = free_addrs()?;
+        Self::start_many(dir, NODES, |config| config.storage = storage).await
+    }
+
+    /// As [`start`](Self::start), with so many nodes and with other settings.
+    pub(crate) async fn start_many(
+        dir: &Path,
+        nodes: u64,
+        change: impl Fn(&mut Config),
+    ) -> Result<Self, String> {
+        Self::start_at(dir, free_addrs(nodes)?, change).await
+    }
+
+    /// As [`start_many`](Self::start_many), at addresses that are known.
+    pub(crate) async fn start_at(
+        dir: &Path,
+        addrs: Vec<String>,
+        change: impl Fn(&mut Config),
+    ) -> Result<Self, String> {
         let mut cluster = Self {
             nodes: Vec::new(),
             tasks: Vec::new(),
+            addrs: addrs.clone(),
         };
         for (id, addr) in (1..).zip(&addrs) {
-            let dir = dir.join(format!("node-{id}"));
-            let node = start_node(id, addr, &dir, &addrs, storage)?;
+            let node = start_node(id, addr, &dir.join(format!("node-{id}")), &addrs, &change)?;
             cluster.tasks.push(spawn(&node));
             cluster.nodes.push(node);
         }
@@ -43,6 +61,11 @@ impl OneProcess {
     /// The node that leads.
     pub(crate) fn leader(&self) -> Result<&Node, String> {
         self.first().map(|server| &server.raft_node)
+    }
+
+    /// The addresses of all nodes, by id.
+    pub(crate) fn addrs(&self) -> &[String] {
+        &self.addrs
     }
 
     /// Where the leader's server listens.
@@ -73,12 +96,10 @@ pub(crate) fn start_node(
     addr: &str,
     dir: &Path,
     addrs: &[String],
-    storage: StorageKind,
+    change: impl Fn(&mut Config),
 ) -> Result<Server, String> {
-    let config = Config {
-        storage,
-        ..config(dir.to_owned(), addrs)
-    };
+    let mut config = config(dir.to_owned(), addrs);
+    change(&mut config);
     Raft::bootstrap(id, addr, Table::default(), config, Arc::new(SilentLogger))
         .map_err(|error| format!("node {id}: {error}"))
 }

@@ -7,8 +7,8 @@ use raftify::storage::StorageKind;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::free_addrs;
 use super::node_process::{Answer, Order};
+use super::{NODES, free_addrs};
 use crate::row::Row;
 use raftify_load::Window;
 use raftify_load::closed_loop;
@@ -30,14 +30,19 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// Starts three processes with logs below `dir` and waits until the first one leads.
-    pub(crate) async fn start(dir: &Path, storage: StorageKind) -> Result<Self, String> {
-        let addrs = free_addrs()?;
+    pub(crate) async fn start(
+        dir: &Path,
+        threads: usize,
+        storage: StorageKind,
+    ) -> Result<Self, String> {
+        let addrs = free_addrs(NODES)?;
         let mut all = Vec::new();
         for (id, _) in (1..).zip(&addrs) {
             all.push(Process::start(
                 id,
                 &dir.join(format!("process-{id}")),
                 &addrs,
+                threads,
                 storage,
             )?);
         }
@@ -61,6 +66,8 @@ impl Processes {
             Answer::Measured(figures) => Ok(Figures {
                 cpu_us_per_operation: used.cpu.as_secs_f64() * 1e6
                     / figures.operations.max(1) as f64,
+                switches_per_operation: used.switches as f64 / figures.operations.max(1) as f64,
+                peak_bytes: used.peak_bytes as f64,
                 ..figures
             }),
             Answer::Failed(reason) => Err(reason),
@@ -83,6 +90,15 @@ impl Processes {
             .first()
             .cloned()
             .ok_or_else(|| "no node was started".to_owned())
+    }
+
+    /// The process of the node at a position, from 0.
+    pub(crate) fn pid(&self, position: usize) -> Result<u32, String> {
+        let process = self.all.get(position).ok_or("no such process")?;
+        process
+            .child
+            .id()
+            .ok_or_else(|| "the process has ended".to_owned())
     }
 
     /// Counts this process and all nodes.
@@ -122,7 +138,13 @@ fn other_question() -> String {
 }
 
 impl Process {
-    fn start(id: u64, dir: &Path, addrs: &[String], storage: StorageKind) -> Result<Self, String> {
+    fn start(
+        id: u64,
+        dir: &Path,
+        addrs: &[String],
+        threads: usize,
+        storage: StorageKind,
+    ) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut child = Command::new(program)
             .arg("node")
@@ -131,6 +153,7 @@ impl Process {
             .arg(dir)
             .args(["--addrs", &addrs.join(",")])
             .args(["--storage", storage.name()])
+            .args(["--threads", &threads.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

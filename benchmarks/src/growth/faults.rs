@@ -17,7 +17,7 @@ const VICTIM: usize = 2;
 /// again after it goes on, and with one that is dead.
 pub(super) async fn followers(settings: &Settings, lines: &mut Vec<Line>) -> Result<(), String> {
     let dir = directory(settings)?;
-    let mut cluster = Processes::start(dir.path(), settings.node_threads).await?;
+    let mut cluster = Processes::start(dir.path(), settings.node_threads, settings.storage).await?;
     let victim = cluster.pid(VICTIM)?;
     measure(&mut cluster, settings, lines, "all three nodes").await?;
     signal("-STOP", victim)?;

@@ -25,6 +25,7 @@ pub(super) async fn beside_writes(
 ) -> Result<(), String> {
     let dir = directory(settings)?;
     let cluster = OneProcess::start_many(dir.path(), 3, |config| {
+        config.storage = settings.storage;
         config.snapshot_after_entries = 0;
         config.snapshot_after_bytes = 0;
     })

@@ -33,7 +33,10 @@ fn row(clients: usize, bytes: usize) -> Row {
 pub(super) async fn nodes(settings: &Settings, lines: &mut Vec<Line>) -> Result<(), String> {
     for nodes in CLUSTERS {
         let dir = directory(settings)?;
-        let cluster = OneProcess::start_many(dir.path(), nodes, |_| {}).await?;
+        let cluster = OneProcess::start_many(dir.path(), nodes, |config| {
+            config.storage = settings.storage;
+        })
+        .await?;
         for clients in [1, 256] {
             let what = format!("{nodes} nodes in one process, {clients} callers, 64 bytes");
             let (row, meter) = (row(clients, 64), Meter::default());
@@ -57,6 +60,7 @@ pub(super) async fn values(settings: &Settings, lines: &mut Vec<Line>) -> Result
         let dir = directory(settings)?;
         // Ten thousand values of a mebibyte are more than a machine has; a log of them as well.
         let cluster = OneProcess::start_many(dir.path(), 3, |config| {
+            config.storage = settings.storage;
             config.snapshot_after_bytes = 1 << 30;
         })
         .await?;
@@ -82,7 +86,7 @@ pub(super) async fn values(settings: &Settings, lines: &mut Vec<Line>) -> Result
 /// A log that is never cut, at several lengths; then how long a node takes to start with it.
 pub(super) async fn log(settings: &Settings, lines: &mut Vec<Line>) -> Result<(), String> {
     let dir = directory(settings)?;
-    let cluster = OneProcess::start_many(dir.path(), 3, uncut).await?;
+    let cluster = OneProcess::start_many(dir.path(), 3, |config| uncut(config, settings)).await?;
     let more = settings.growth_entries.filter(|most| *most > LENGTHS[1]);
     for length in LENGTHS.into_iter().chain(more) {
         fill(cluster.leader()?, length).await?;
@@ -106,7 +110,7 @@ pub(super) async fn log(settings: &Settings, lines: &mut Vec<Line>) -> Result<()
     let addrs = cluster.addrs().to_vec();
     cluster.stop().await;
     let begun = Instant::now();
-    let cluster = OneProcess::start_at(dir.path(), addrs, uncut).await?;
+    let cluster = OneProcess::start_at(dir.path(), addrs, |config| uncut(config, settings)).await?;
     let led = begun.elapsed();
     until_applied(cluster.leader()?, last_index).await?;
     let note = format!(
@@ -124,7 +128,8 @@ pub(super) async fn log(settings: &Settings, lines: &mut Vec<Line>) -> Result<()
     Ok(())
 }
 
-fn uncut(config: &mut raftify::Config) {
+fn uncut(config: &mut raftify::Config, settings: &Settings) {
+    config.storage = settings.storage;
     config.snapshot_after_entries = 0;
     config.snapshot_after_bytes = 0;
 }
@@ -162,7 +167,7 @@ async fn until_applied(node: &Node, index: u64) -> Result<(), String> {
 /// Twice as many operations as are possible: what is refused, and what memory it takes.
 pub(super) async fn overload(settings: &Settings, lines: &mut Vec<Line>) -> Result<(), String> {
     let dir = directory(settings)?;
-    let cluster = OneProcess::start_many(dir.path(), 3, |_| {}).await?;
+    let cluster = OneProcess::start(dir.path(), settings.storage).await?;
     let (leader, meter) = (cluster.leader()?, Meter::default());
     let bytes = 1024;
     let top = clients::in_process(
