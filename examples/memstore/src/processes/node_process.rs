@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -169,24 +169,24 @@ impl NodeProcess {
     }
 
     /// Asks the process to stop and waits for it; kills it when it does not.
-    pub async fn stop(&mut self) {
+    ///
+    /// # Errors
+    /// It did not stop in time, or not well.
+    pub async fn stop(&mut self) -> Result<(), ProcessError> {
         let Some(mut child) = self.child.take() else {
-            return;
+            return Ok(());
         };
         drop(child.stdin.take());
-        let stopped: Result<std::io::Result<ExitStatus>, _> =
-            timeout(STOP_TIMEOUT, child.wait()).await;
-        match stopped {
-            Ok(Ok(status)) if status.success() => {}
-            Ok(Ok(status)) => eprintln!("node {} ended with {status}", self.spec.id),
-            Ok(Err(error)) => eprintln!("node {}: {error}", self.spec.id),
+        match timeout(STOP_TIMEOUT, child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(self.ended(status.to_string())),
+            Ok(Err(error)) => Err(self.ended(error.to_string())),
             Err(_) => {
-                eprintln!(
-                    "node {} did not stop within {STOP_TIMEOUT:?}, killed",
-                    self.spec.id
-                );
                 // Dropping the child kills it too.
                 let _ = child.kill().await;
+                Err(self.ended(format!(
+                    "killed, since it did not stop within {STOP_TIMEOUT:?}"
+                )))
             }
         }
     }

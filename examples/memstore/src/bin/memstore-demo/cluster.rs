@@ -210,7 +210,11 @@ impl Cluster {
 
     /// Stops every node and waits for them.
     pub(crate) async fn stop(&mut self) {
-        futures_util::future::join_all(self.nodes.iter_mut().map(NodeProcess::stop)).await;
+        let stopped =
+            futures_util::future::join_all(self.nodes.iter_mut().map(NodeProcess::stop)).await;
+        for error in stopped.into_iter().filter_map(Result::err) {
+            eprintln!("{error}");
+        }
     }
 }
 

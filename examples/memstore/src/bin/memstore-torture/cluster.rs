@@ -240,9 +240,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops every node and waits for them.
-    pub(crate) async fn stop(&mut self) {
-        join_all(self.nodes.iter_mut().map(|node| node.process.stop())).await;
+    /// Asks every node to stop and waits for them.
+    ///
+    /// # Errors
+    /// One of them did not stop in time, or not well.
+    pub(crate) async fn stop(&mut self) -> Result<(), TortureError> {
+        let stopped = join_all(self.nodes.iter_mut().map(|node| node.process.stop())).await;
+        Ok(stopped.into_iter().collect::<Result<(), _>>()?)
     }
 
     /// Reads the nodes' logs.

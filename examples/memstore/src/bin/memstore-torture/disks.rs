@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use crate::faults::Kind;
+use crate::faults::{DiskNeed, Kind};
 use crate::room::Room;
 use crate::shell;
 
@@ -89,12 +89,14 @@ impl Disks {
 
     /// Why a fault of this kind is not possible.
     pub(crate) fn refusal(&self, kind: Kind) -> Option<String> {
-        match (kind, self) {
-            (Kind::FullDisk, Self::Plain { reason })
-            | (Kind::HungDisk | Kind::SlowDisk, Self::Plain { reason } | Self::Memory { reason }) => {
+        match (self, kind.disk_need()) {
+            (Self::Loop, DiskNeed::Any | DiskNeed::Small | DiskNeed::Freezable)
+            | (Self::Memory { .. }, DiskNeed::Any | DiskNeed::Small)
+            | (Self::Plain { .. }, DiskNeed::Any) => None,
+            (Self::Memory { reason }, DiskNeed::Freezable)
+            | (Self::Plain { reason }, DiskNeed::Small | DiskNeed::Freezable) => {
                 Some(reason.clone())
             }
-            _ => None,
         }
     }
 }

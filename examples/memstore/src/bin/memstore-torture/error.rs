@@ -52,7 +52,7 @@ pub(crate) enum TortureError {
         line: String,
     },
     /// The run did not do what it was for.
-    #[error("faults that were asked for never happened: {0}; give it more time")]
+    #[error("faults that were asked for never happened: {0}")]
     NeverHappened(String),
     /// A task of this program ended in a way that it never should.
     #[error("a task ended unexpectedly: {0}")]

@@ -5,6 +5,17 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+/// What a fault needs of the disks that nodes lie on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DiskNeed {
+    /// Nothing.
+    Any,
+    /// That they can be filled up.
+    Small,
+    /// That they can be frozen.
+    Freezable,
+}
+
 /// What is done to nodes while clients use them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub(crate) enum Kind {
@@ -34,6 +45,21 @@ impl Kind {
     /// All of them.
     pub(crate) fn all() -> &'static [Self] {
         Self::value_variants()
+    }
+
+    /// What it needs of the disks.
+    pub(crate) fn disk_need(self) -> DiskNeed {
+        match self {
+            Self::FullDisk => DiskNeed::Small,
+            Self::HungDisk | Self::SlowDisk => DiskNeed::Freezable,
+            Self::Kill
+            | Self::KillAll
+            | Self::Pause
+            | Self::Partition
+            | Self::OneWay
+            | Self::Transfer
+            | Self::Snapshot => DiskNeed::Any,
+        }
     }
 
     /// Whether it is over as soon as it is done.

@@ -67,7 +67,7 @@ impl Nemesis {
         let mut happened = BTreeSet::new();
         for fault in faults {
             let at = begin + fault.begin;
-            self.cure_until(&mut cures, at).await?;
+            self.cure_until(&mut cures, Some(at)).await?;
             sleep_until(at).await;
             if let Some(cure) = self.begin(&fault).await? {
                 happened.insert(fault.kind);
@@ -75,8 +75,7 @@ impl Nemesis {
                 cures.push((Instant::now() + fault.length, cure));
             }
         }
-        self.cure_until(&mut cures, begin + Duration::from_secs(86_400))
-            .await?;
+        self.cure_until(&mut cures, None).await?;
         self.cluster.look()?;
         self.cluster.start_all()?;
         self.cluster.wait_writable().await?;
@@ -96,14 +95,14 @@ impl Nemesis {
         ));
     }
 
-    /// Takes back, in order, what is due before `end`.
+    /// Takes back, in order, what is due before `end`; without one, everything.
     async fn cure_until(
         &mut self,
         cures: &mut Vec<(Instant, Cure)>,
-        end: Instant,
+        end: Option<Instant>,
     ) -> Result<(), TortureError> {
         cures.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        while let Some((at, cure)) = cures.pop_if(|(at, _)| *at <= end) {
+        while let Some((at, cure)) = cures.pop_if(|(at, _)| end.is_none_or(|end| *at <= end)) {
             sleep_until(at).await;
             self.cluster.look()?;
             self.take_back(cure).await?;

@@ -56,11 +56,10 @@ pub(crate) struct Round {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.kind)?;
-        match (self.kind, self.direction) {
-            (Kind::KillAll, _) => f.write_str("nodes")?,
-            (Kind::OneWay, direction) => write!(f, "({direction:?}) {}", self.target)?,
-            _ => write!(f, "{}", self.target)?,
+        match self.kind {
+            Kind::KillAll => write!(f, "{}", self.kind)?,
+            Kind::OneWay => write!(f, "{} ({:?}) {}", self.kind, self.direction, self.target)?,
+            kind => write!(f, "{kind} {}", self.target)?,
         }
         let seconds = |time: Duration| time.as_secs_f64();
         write!(f, " at {:.1} s", seconds(self.begin))?;

@@ -33,35 +33,18 @@ const SHORTEST_LONGEST_FAULT: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Clients work so long between two rounds of faults.
 const CALM: Duration = Duration::from_millis(500);
+/// So many rounds for each kind may come after the time is over, for kinds that have not happened.
+const LATE_ROUNDS_PER_KIND: usize = 3;
 const HISTORY_FILE: &str = "history.txt";
 
 /// Runs the test; Ctrl-C ends it at any moment, and the nodes with it.
 pub(crate) async fn run(options: RunOptions, room: Room) -> Result<ExitCode, TortureError> {
     let (dir, temporary) = directory(options.dir.as_deref())?;
-    let network = match &room.no_network {
-        None => Network::namespaces(options.nodes).await?,
-        Some(reason) => {
-            println!("no network namespaces: {reason}");
-            Network::proxies(options.nodes).await?
-        }
-    };
-    let ids: Vec<u64> = (1..=options.nodes).collect();
-    let cluster = Cluster::prepare(&dir, &ids, network, &room).await?;
+    let cluster = prepare(&dir, &options, &room).await?;
     let selection = Selection::of(&options.faults, |kind| cluster.disks.refusal(kind))
         .map_err(TortureError::Usage)?;
-    let length = options.length();
-    println!(
-        "seed {}: {} nodes for {} s; {}; {}; data and logs in {}",
-        options.seed(),
-        options.nodes,
-        length.as_secs(),
-        cluster.network.description(),
-        cluster.disks.description(),
-        dir.display()
-    );
-    report::left_out(&selection);
-
-    let screen = Arc::new(Screen::new(length));
+    introduce(&options, &cluster, &selection, &dir);
+    let screen = Arc::new(Screen::new(options.length()));
     let outage = Arc::new(OutageClock::new());
     let mut nemesis = Nemesis::new(cluster, outage, Arc::clone(&screen));
     let history = Arc::new(History::new());
@@ -73,30 +56,51 @@ pub(crate) async fn run(options: RunOptions, room: Room) -> Result<ExitCode, Tor
         }
     };
     screen.finish();
-    nemesis.cluster.stop().await;
+    let stopped = nemesis.cluster.stop().await;
     report::summary(
         history.counts(),
         &nemesis.tallies,
         &nemesis.cluster.lives(),
         begin.elapsed(),
     );
-    match result {
-        Ok(()) => {
-            println!("passed: the history is linearizable, and all nodes have converged");
-            if temporary {
-                nemesis.cluster.unmount().await;
-                // What cannot be removed does no harm there.
-                let _ = fs::remove_dir_all(&dir);
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            println!("FAILED: {error}");
-            keep(&nemesis.cluster, &history, &dir).await;
-            println!("run it again: {}", options.command());
-            Ok(ExitCode::FAILURE)
-        }
+    if let Err(error) = result.and(stopped) {
+        println!("FAILED: {error}");
+        keep(&nemesis.cluster, &history, &dir).await;
+        println!("run it again: {}", options.command());
+        return Ok(ExitCode::FAILURE);
     }
+    println!("passed: the history is linearizable, and all nodes have converged");
+    if temporary {
+        nemesis.cluster.unmount().await;
+        // What cannot be removed does no harm there.
+        let _ = fs::remove_dir_all(&dir);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn prepare(dir: &Path, options: &RunOptions, room: &Room) -> Result<Cluster, TortureError> {
+    let network = match &room.no_network {
+        None => Network::namespaces(options.nodes).await?,
+        Some(reason) => {
+            println!("no network namespaces: {reason}");
+            Network::proxies(options.nodes).await?
+        }
+    };
+    let ids: Vec<u64> = (1..=options.nodes).collect();
+    Cluster::prepare(dir, &ids, network, room).await
+}
+
+fn introduce(options: &RunOptions, cluster: &Cluster, selection: &Selection, dir: &Path) {
+    println!(
+        "seed {}: {} nodes for {} s; {}; {}; data and logs in {}",
+        options.seed(),
+        options.nodes,
+        options.length().as_secs(),
+        cluster.network.description(),
+        cluster.disks.description(),
+        dir.display()
+    );
+    report::left_out(selection);
 }
 
 /// The directory of the run, and whether it is a temporary one.
@@ -167,7 +171,7 @@ fn start_clients(
     clients
 }
 
-/// Rounds of faults until the time is over.
+/// Rounds of faults until the time is over, and until every kind has happened, if it can.
 async fn disturb(
     nemesis: &mut Nemesis,
     options: &RunOptions,
@@ -182,7 +186,11 @@ async fn disturb(
         longest_fault(length, &selection.kinds),
     );
     let end = Instant::now() + length;
-    while Instant::now() < end {
+    let mut more_rounds = LATE_ROUNDS_PER_KIND * selection.kinds.len();
+    while Instant::now() < end || (more_rounds > 0 && !missing(nemesis, selection).is_empty()) {
+        if Instant::now() >= end {
+            more_rounds -= 1;
+        }
         sleep(CALM).await;
         let round = plan.round();
         let faults: Vec<_> = round.faults.iter().map(ToString::to_string).collect();
@@ -218,11 +226,16 @@ async fn watch(
     }
 }
 
+/// The kinds that have not happened.
+fn missing(nemesis: &Nemesis, selection: &Selection) -> Vec<Kind> {
+    let mut kinds = selection.kinds.clone();
+    kinds.retain(|kind| !nemesis.tallies.contains_key(kind));
+    kinds
+}
+
 fn never_happened(nemesis: &Nemesis, selection: &Selection) -> Result<(), TortureError> {
-    let missing: Vec<_> = selection
-        .kinds
+    let missing: Vec<_> = missing(nemesis, selection)
         .iter()
-        .filter(|kind| !nemesis.tallies.contains_key(kind))
         .map(ToString::to_string)
         .collect();
     if missing.is_empty() {

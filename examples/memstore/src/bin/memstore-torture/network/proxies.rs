@@ -34,7 +34,7 @@ pub(super) struct Proxies {
     ports: BTreeMap<u64, Ports>,
     cuts: Arc<Cuts>,
     pids: Arc<Pids>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Proxies {
@@ -43,7 +43,7 @@ impl Proxies {
             ports: BTreeMap::new(),
             cuts: Arc::new(watch::Sender::new(BTreeSet::new())),
             pids: Arc::default(),
-            _tasks: JoinSet::new(),
+            tasks: JoinSet::new(),
         };
         for id in 1..=nodes {
             let ports = free_ports(3).map_err(|error| error.to_string())?;
@@ -59,7 +59,7 @@ impl Proxies {
                 cuts: Arc::clone(&built.cuts),
                 pids: Arc::clone(&built.pids),
             };
-            built._tasks.spawn(proxy.run(listener));
+            built.tasks.spawn(proxy.run(listener));
             built.ports.insert(
                 id,
                 Ports {
