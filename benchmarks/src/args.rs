@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use raftify::config::ReadMode;
 use raftify::storage::StorageKind;
 use raftify_load::Window;
 
@@ -100,12 +101,36 @@ pub(crate) struct NodeArgs {
     /// The addresses of all nodes, in the order of their ids, which begin with 1.
     #[arg(long, value_delimiter = ',')]
     pub(crate) addrs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) settings: NodeSettings,
+}
+
+/// How a node process is set up.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct NodeSettings {
     /// The kind of its store.
     #[arg(long)]
     pub(crate) storage: StorageKind,
     /// The threads of its runtime.
     #[arg(long)]
     pub(crate) threads: usize,
+    /// Whether it answers reads by its lease.
+    #[arg(long)]
+    pub(crate) leases: bool,
+}
+
+impl NodeSettings {
+    /// The arguments that say so.
+    pub(crate) fn args(&self) -> Vec<String> {
+        let mut args = vec![
+            format!("--storage={}", self.storage),
+            format!("--threads={}", self.threads),
+        ];
+        if self.leases {
+            args.push("--leases".into());
+        }
+        args
+    }
 }
 
 /// How the rows are measured.
@@ -147,6 +172,15 @@ impl Settings {
             growth_entries: args.growth_entries,
             growth_snapshot_bytes: args.growth_snapshot_mib << 20,
             filter: args.rows.clone(),
+        }
+    }
+
+    /// How node processes are set up.
+    pub(crate) fn nodes(&self, reads: ReadMode) -> NodeSettings {
+        NodeSettings {
+            storage: self.storage,
+            threads: self.node_threads,
+            leases: reads == ReadMode::Lease,
         }
     }
 

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         .init();
     let args = Args::parse();
     let outcome = match &args.role {
-        Some(Role::Node(node)) => runtime(node.threads)
+        Some(Role::Node(node)) => runtime(node.settings.threads)
             .and_then(|runtime| runtime.block_on(cluster::node_process::run(node))),
         Some(Role::Storage(storage)) => runtime(0).and_then(|runtime| {
             runtime.block_on(async { tokio::task::block_in_place(|| storage::run(storage)) })

@@ -13,6 +13,8 @@ pub(crate) enum Group {
     OneProcess,
     /// Three node processes: with a sync for every batch, gRPC over loopback.
     ThreeProcesses,
+    /// The same, with reads that the leader answers by its lease.
+    Leases,
     /// Three nodes in one process, logs in memory, no wire: not durable.
     Memory,
 }
@@ -73,11 +75,12 @@ const MANY: usize = 1024;
 const OPEN_IN_FLIGHT_MAX: usize = 16 << 10;
 
 impl Group {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Disk,
         Self::Echo,
         Self::OneProcess,
         Self::ThreeProcesses,
+        Self::Leases,
         Self::Memory,
     ];
 
@@ -91,6 +94,10 @@ impl Group {
             }
             Self::ThreeProcesses => {
                 "Three node processes (a sync for every batch on every node, gRPC over loopback)"
+            }
+            Self::Leases => {
+                "Three node processes, reads by the leader's lease: linearizable as long as clocks run \
+                 alike"
             }
             Self::Memory => {
                 "Three nodes in one process, logs in memory, no wire: NOT durable, shows the cost \
@@ -106,6 +113,7 @@ impl Group {
             Self::Echo => "gRPC alone",
             Self::OneProcess => "one process",
             Self::ThreeProcesses => "three processes",
+            Self::Leases => "three processes, leases",
             Self::Memory => "in memory",
         }
     }
@@ -116,6 +124,7 @@ impl Group {
             Self::Echo => "echo",
             Self::OneProcess => "one-process",
             Self::ThreeProcesses => "three-processes",
+            Self::Leases => "leases",
             Self::Memory => "memory",
         }
     }
@@ -134,6 +143,7 @@ impl Group {
                 rows.extend(self.open_rows());
                 rows
             }
+            Self::Leases => self.each(&[Way::Read, Way::UnaryRead], &CLIENTS, &[64]),
             Self::Memory => {
                 let mut rows = self.each(&[Way::Propose], &CLIENTS, &[64]);
                 rows.push(self.row(Way::Propose, MANY, 64));

@@ -10,6 +10,7 @@ use crate::cluster::processes::Processes;
 use crate::peers::PeerResults;
 use crate::row::{Group, Row, RowPace, Way};
 use crate::{clients, disk, echo, growth, peers};
+use raftify::config::ReadMode;
 use raftify_load::Pace;
 use raftify_load::closed_loop;
 use raftify_load::figures::Figures;
@@ -89,7 +90,12 @@ async fn measure_group(
             cluster.stop().await;
         }
         Group::OneProcess => one_process(rows, settings, dir.path(), note).await?,
-        Group::ThreeProcesses => three_processes(rows, settings, dir.path(), note).await?,
+        Group::ThreeProcesses => {
+            three_processes(ReadMode::Safe, rows, settings, dir.path(), note).await?;
+        }
+        Group::Leases => {
+            three_processes(ReadMode::Lease, rows, settings, dir.path(), note).await?;
+        }
     }
     Ok(())
 }
@@ -118,12 +124,13 @@ async fn one_process(
 }
 
 async fn three_processes(
+    reads: ReadMode,
     rows: &[Row],
     settings: &Settings,
     dir: &Path,
     mut note: impl FnMut(&Row, Figures),
 ) -> Result<(), String> {
-    let mut cluster = Processes::start(dir, settings.node_threads, settings.storage).await?;
+    let mut cluster = Processes::start(dir, &settings.nodes(reads)).await?;
     let (meter, addr) = (cluster.meter(), cluster.leader_addr()?);
     let mut reached: BTreeMap<Row, f64> = BTreeMap::new();
     for row in rows {

@@ -7,6 +7,7 @@ use super::{one_process, until_led};
 use crate::args::NodeArgs;
 use crate::clients;
 use crate::row::Row;
+use raftify::config::ReadMode;
 use raftify_load::figures::{Figures, LogCount};
 use raftify_load::usage::Meter;
 use raftify_load::{Pace, Window};
@@ -40,7 +41,10 @@ pub(crate) async fn run(args: &NodeArgs) -> Result<(), String> {
     let position = usize::try_from(args.id.saturating_sub(1)).unwrap_or(usize::MAX);
     let addr = args.addrs.get(position).ok_or("no address for this id")?;
     let server = one_process::start_node(args.id, addr, &args.dir, &args.addrs, |config| {
-        config.storage = args.storage;
+        config.storage = args.settings.storage;
+        if args.settings.leases {
+            config.read_mode = ReadMode::Lease;
+        }
     })?;
     let running = one_process::spawn(&server);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();

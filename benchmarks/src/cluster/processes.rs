@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use raftify::storage::StorageKind;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::node_process::{Answer, Order};
 use super::{NODES, free_addrs};
+use crate::args::NodeSettings;
 use crate::row::Row;
 use raftify_load::Window;
 use raftify_load::closed_loop;
@@ -30,11 +30,7 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// Starts three processes with logs below `dir` and waits until the first one leads.
-    pub(crate) async fn start(
-        dir: &Path,
-        threads: usize,
-        storage: StorageKind,
-    ) -> Result<Self, String> {
+    pub(crate) async fn start(dir: &Path, settings: &NodeSettings) -> Result<Self, String> {
         let addrs = free_addrs(NODES)?;
         let mut all = Vec::new();
         for (id, _) in (1..).zip(&addrs) {
@@ -42,8 +38,7 @@ impl Processes {
                 id,
                 &dir.join(format!("process-{id}")),
                 &addrs,
-                threads,
-                storage,
+                settings,
             )?);
         }
         let mut processes = Self { all, addrs };
@@ -142,8 +137,7 @@ impl Process {
         id: u64,
         dir: &Path,
         addrs: &[String],
-        threads: usize,
-        storage: StorageKind,
+        settings: &NodeSettings,
     ) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut child = Command::new(program)
@@ -152,8 +146,7 @@ impl Process {
             .arg("--dir")
             .arg(dir)
             .args(["--addrs", &addrs.join(",")])
-            .args(["--storage", storage.name()])
-            .args(["--threads", &threads.to_string()])
+            .args(settings.args())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use raftify::config::ReadMode;
 use raftify_load::Pace;
 
 use super::{Line, announce, directory};
@@ -17,7 +18,7 @@ const VICTIM: usize = 2;
 /// again after it goes on, and with one that is dead.
 pub(super) async fn followers(settings: &Settings, lines: &mut Vec<Line>) -> Result<(), String> {
     let dir = directory(settings)?;
-    let mut cluster = Processes::start(dir.path(), settings.node_threads, settings.storage).await?;
+    let mut cluster = Processes::start(dir.path(), &settings.nodes(ReadMode::Safe)).await?;
     let victim = cluster.pid(VICTIM)?;
     measure(&mut cluster, settings, lines, "all three nodes").await?;
     signal("-STOP", victim)?;
