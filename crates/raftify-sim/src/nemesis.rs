@@ -13,7 +13,7 @@ use crate::rng::{Part, Rng};
 use crate::world::World;
 
 /// The faults that happen at moments; the others are always on (the weather, the clocks).
-const EVENTS: [Fault; 12] = [
+const EVENTS: [Fault; 13] = [
     Fault::Partitions,
     Fault::OneWayCuts,
     Fault::Crashes,
@@ -24,6 +24,7 @@ const EVENTS: [Fault; 12] = [
     Fault::FullDisks,
     Fault::Snapshots,
     Fault::Transfers,
+    Fault::BitFlips,
     Fault::Wipes,
     Fault::Membership,
 ];
@@ -112,6 +113,7 @@ fn one(world: &World, rng: &mut Rng, fault: Fault, target: u64) {
         Fault::FullDisks => world.fail_disk(target, DiskFailure::Full),
         Fault::Snapshots => snapshot(world, target),
         Fault::Transfers => transfer(world, rng, target),
+        Fault::BitFlips => rejoin::flip(world, target, lasts),
         Fault::Wipes => rejoin::wipe(world, target, lasts),
         Fault::Membership => membership::change(world, rng, target),
         Fault::Loss | Fault::Duplicates | Fault::Late | Fault::Drift | Fault::SnapshotCuts => {}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use raftify::Config;
 use raftify::config::ReadMode;
+use raftify::storage::WalOptions;
 
 use crate::disk::DiskSpeed;
 use crate::network::Weather;
@@ -45,6 +46,8 @@ pub enum Fault {
     Snapshots,
     /// Operators hand leadership over, or start elections.
     Transfers,
+    /// Bits flip on disks that hold files: nodes must stop, are wiped, and replaced.
+    BitFlips,
     /// Disks are wiped: their nodes must be refused, are removed, and join under new ids.
     Wipes,
     /// Nodes join, leave, are removed, promoted and demoted, alone and together.
@@ -52,7 +55,7 @@ pub enum Fault {
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 17] = [
+pub const FAULTS: [Fault; 18] = [
     Fault::Loss,
     Fault::Duplicates,
     Fault::Late,
@@ -68,12 +71,13 @@ pub const FAULTS: [Fault; 17] = [
     Fault::SnapshotCuts,
     Fault::Snapshots,
     Fault::Transfers,
+    Fault::BitFlips,
     Fault::Wipes,
     Fault::Membership,
 ];
 
 /// Those that change who is in the cluster; the others are switched on without a look at them.
-const OF_MEMBERS: [Fault; 2] = [Fault::Wipes, Fault::Membership];
+const OF_MEMBERS: [Fault; 3] = [Fault::BitFlips, Fault::Wipes, Fault::Membership];
 
 /// What one run does.
 #[derive(Debug, Clone)]
@@ -106,6 +110,8 @@ pub struct Plan {
     pub weather: Weather,
     /// The disks when they are well.
     pub disks: DiskSpeed,
+    /// The settings of the log's files; `None` when disks hold batches in memory.
+    pub files: Option<WalOptions>,
     /// What snapshots have more than they need.
     pub padding_bytes: usize,
     /// The nodes' settings.
@@ -130,11 +136,16 @@ impl Plan {
             Fault::Pauses,
         ];
         faults.extend(rng.pick(&always));
+        let files = files(&mut Rng::named(seed, Part::Storage, &[]));
+        if files.is_some() && Rng::named(seed, Part::BitFlips, &[]).chance(350) {
+            faults.insert(Fault::BitFlips);
+        }
         for (part, fault) in [
             (Part::Membership, Fault::Membership),
             (Part::Wipes, Fault::Wipes),
         ] {
-            if Rng::named(seed, part, &[]).chance(350) {
+            let chance = if fault == Fault::Wipes { 200 } else { 400 };
+            if Rng::named(seed, part, &[]).chance(chance) {
                 faults.insert(fault);
             }
         }
@@ -163,6 +174,7 @@ impl Plan {
                 write_ms_min: 0,
                 write_ms_max: *rng.pick(&[0, 2, 15]).unwrap_or(&2),
             },
+            files,
             padding_bytes: *rng.pick(&[0, 4_000, 40_000]).unwrap_or(&0),
             config,
         }
@@ -186,6 +198,19 @@ impl Plan {
     pub fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
     }
+}
+
+/// Nearly half of all runs have the real format; small segments are where the corners are.
+fn files(rng: &mut Rng) -> Option<WalOptions> {
+    let has_files = rng.chance(450);
+    let segment_bytes_initial = *rng.pick(&[4 << 10, 16 << 10]).unwrap_or(&(4 << 10));
+    let segment_bytes_max = *rng
+        .pick(&[4 << 10, 32 << 10, 1 << 20])
+        .unwrap_or(&(32 << 10));
+    has_files.then_some(WalOptions {
+        segment_bytes_initial,
+        segment_bytes_max: segment_bytes_initial.max(segment_bytes_max),
+    })
 }
 
 fn weather(rng: &mut Rng, faults: &BTreeSet<Fault>) -> Weather {
@@ -249,7 +274,7 @@ impl fmt::Display for Plan {
         write!(
             f,
             "seed {}: {} nodes, {} clients on {} registers, {} s, {:?}; pre-vote {}, check-quorum \
-             {}, reads {:?}",
+             {}, reads {:?}, {}",
             self.seed,
             self.nodes,
             self.clients,
@@ -259,6 +284,11 @@ impl fmt::Display for Plan {
             self.config.pre_vote,
             self.config.check_quorum,
             self.config.read_mode,
+            if self.files.is_some() {
+                "on files"
+            } else {
+                "in memory"
+            },
         )
     }
 }

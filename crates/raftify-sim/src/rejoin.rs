@@ -3,7 +3,8 @@
 //! A node on a wiped disk has forgotten votes and entries that it promised. Its peers must refuse
 //! it under its old id, by the incarnation of its directory; an operator removes it and lets it
 //! join again under a new one. One at a time: what a second wiped disk takes with it may be the last
-//! copy.
+//! copy. And only when all others have met the node: who meets it afterwards for the first time
+//! takes it for what it says (a founder's incarnation is in no log; see `docs/testing.md`).
 
 use std::time::Duration;
 
@@ -35,11 +36,40 @@ pub fn wipe(world: &World, target: u64, comes_after: Duration) {
     });
 }
 
+/// Flips a bit on the disk of `target` while its process is down. If the node finds out, it must
+/// not start; it is wiped then and replaced. A bit that nobody reads does no harm.
+pub fn flip(world: &World, target: u64, comes_after: Duration) {
+    if !may_be_wiped(world, target) || !world.begin_operation() {
+        return;
+    }
+    world.crash(target);
+    let flipped = world
+        .platter(target)
+        .is_some_and(|platter| platter.flip_bit());
+    if !flipped || world.start_unless_damaged(target) {
+        world.end_operation();
+        if flipped {
+            world.observer.count("flipped bits that nobody reads");
+        }
+        return;
+    }
+    world.observer.inject(Fault::BitFlips, "damage found");
+    world.wipe(target);
+    world.start(target);
+    let world = world.clone();
+    tokio::spawn(async move {
+        sleep(comes_after).await;
+        replace(&world, target).await;
+        world.end_operation();
+    });
+}
+
 fn may_be_wiped(world: &World, target: u64) -> bool {
     let members = world.observer.members();
     members.outgoing.is_empty()
         && members.voters.len() >= VOTERS_MIN
         && members.voters.contains(&target)
+        && world.network.is_known_to_all(target, &world.ids())
 }
 
 /// Removes the node and has another join in its place.

@@ -34,6 +34,10 @@ pub enum Part {
     Progress,
     /// Whether disks are wiped.
     Wipes,
+    /// Whether disks hold files.
+    Storage,
+    /// Whether bits flip on them.
+    BitFlips,
 }
 
 impl Rng {

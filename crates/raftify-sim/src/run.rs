@@ -170,9 +170,7 @@ async fn phases(world: &World) {
 
 /// Waits until each node takes a write and answers reads, and all have the same state.
 async fn progress(world: &World, history: &History) {
-    if world.plan.has(Fault::Membership) || world.plan.has(Fault::Wipes) {
-        membership::settle(world).await;
-    }
+    membership::settle(world).await;
     let mut rng = Rng::named(world.plan.seed, Part::Progress, &[]);
     for id in world.ids() {
         for _ in 0..LAST_REQUESTS {

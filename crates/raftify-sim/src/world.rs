@@ -8,11 +8,12 @@ use raftify::node::{Assembly, Placement};
 use raftify::raft::Logger;
 use raftify::raft::logger::Level;
 use raftify::snapshot::SnapshotStore;
+use raftify::storage::StorageError;
 use raftify::{ClusterJoinTicket, Config, Fatal, Peers, RaftNode};
 use tokio::task::{AbortHandle, JoinError};
 use tokio_util::sync::CancellationToken;
 
-use crate::disk::{DiskFailure, DiskSpeed, Platter};
+use crate::disk::{DiskFailure, DiskSpeed, Platter, SimDisk};
 use crate::gate::Gate;
 use crate::lock;
 use crate::network::{Endpoint, Network, SimTransport};
@@ -24,6 +25,8 @@ use crate::workload::Workload;
 
 /// The handle of a simulated node.
 pub type Node = RaftNode<Tagged, Watched>;
+
+type Process = Assembly<Watched, SimDisk>;
 
 /// How long a node that stops waits for its workers.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -72,7 +75,7 @@ impl Machine {
         };
         let rng = Rng::named(plan.seed, Part::Disk, &[id]);
         Self {
-            platter: Platter::new(id, rng, plan.disks, observer.clone()),
+            platter: Platter::new(id, rng, plan.disks, plan.files, observer.clone()),
             snapshots: SnapshotStore::in_memory(),
             clock_per_mille,
             addr,
@@ -198,55 +201,29 @@ impl World {
 
     /// Starts a process on a machine that has none.
     pub fn start(&self, id: u64) {
-        let seed = self.plan.seed;
-        let (assembly, start, gate) = {
-            let mut inner = lock(&self.inner);
-            let Some(machine) = inner
-                .machines
-                .get_mut(&id)
-                .filter(|found| found.live.is_none() && !found.retired)
-            else {
-                return;
-            };
-            machine.starts += 1;
-            let gate = Gate::default();
-            let assembly = Assembly {
-                node_id: id,
-                raft_addr: machine.addr.clone(),
-                fsm: Watched::new(WatchedStart {
-                    node: id,
-                    workload: Arc::clone(&self.workload),
-                    observer: self.observer.clone(),
-                    process: gate.clone(),
-                    padding_bytes: self.plan.padding_bytes,
-                    rng: Rng::named(seed, Part::Machine, &[id, machine.starts]),
-                }),
-                config: self.config(machine.clock_per_mille, machine.peers.clone()),
-                logger: Arc::new(CoreLog {
-                    node: id,
-                    observer: self.observer.clone(),
-                }),
-                storage: machine.platter.open(gate.clone()),
-                snapshots: machine.snapshots.clone(),
-                placement: Placement::Tasks,
-            };
-            (assembly, machine.starts, gate)
+        self.start_unless_damaged(id);
+    }
+
+    /// As [`start`](Self::start). False when what is on the disk is damaged.
+    pub fn start_unless_damaged(&self, id: u64) -> bool {
+        let Some((assembly, start, gate)) = self.assemble(id) else {
+            return true;
+        };
+        let assembly = match assembly {
+            Ok(assembly) => assembly,
+            Err(error) => return self.refused(id, &error.to_string()),
         };
         self.observer
             .event(id, format_args!("starts for the {start}. time"));
         let gone = CancellationToken::new();
         let (network, ended) = (self.network.clone(), gone.clone());
-        let entropy = Rng::named(seed, Part::Process, &[id, start]).draw();
+        let entropy = Rng::named(self.plan.seed, Part::Process, &[id, start]).draw();
         let built = assembly.build_seeded(entropy, |inbox, _| {
             Arc::new(SimTransport::new(network, inbox, ended))
         });
         let parts = match built {
             Ok(parts) => parts,
-            Err(error) => {
-                self.observer
-                    .violate("a node starts again", &format!("node {id}: {error}"));
-                return;
-            }
+            Err(error) => return self.refused(id, &error.to_string()),
         };
         let node: Node = parts.node();
         let endpoint = Endpoint {
@@ -273,6 +250,59 @@ impl World {
             let ended = running.await;
             world.ended(id, start, ended);
         });
+        true
+    }
+
+    /// What a process on a machine is made of, unless one runs there.
+    fn assemble(&self, id: u64) -> Option<(Result<Process, StorageError>, u64, Gate)> {
+        let mut inner = lock(&self.inner);
+        let machine = inner
+            .machines
+            .get_mut(&id)
+            .filter(|found| found.live.is_none() && !found.retired)?;
+        machine.starts += 1;
+        let start = machine.starts;
+        let config = self.config(machine.clock_per_mille, machine.peers.clone());
+        let (raft_addr, snapshots) = (machine.addr.clone(), machine.snapshots.clone());
+        let platter = machine.platter.clone();
+        drop(inner);
+        let gate = Gate::default();
+        let assembly = platter.open(gate.clone()).map(|storage| Assembly {
+            node_id: id,
+            raft_addr,
+            fsm: Watched::new(WatchedStart {
+                node: id,
+                workload: Arc::clone(&self.workload),
+                observer: self.observer.clone(),
+                process: gate.clone(),
+                padding_bytes: self.plan.padding_bytes,
+                rng: Rng::named(self.plan.seed, Part::Machine, &[id, start]),
+            }),
+            config,
+            logger: Arc::new(CoreLog {
+                node: id,
+                observer: self.observer.clone(),
+            }),
+            storage,
+            snapshots,
+            placement: Placement::Tasks,
+        });
+        Some((assembly, start, gate))
+    }
+
+    /// A node does not start: that is right when its disk was made to fail, or is damaged.
+    fn refused(&self, id: u64, reason: &str) -> bool {
+        let platter = self.platter(id);
+        let is_flipped = platter.as_ref().is_some_and(Platter::is_flipped);
+        let has_failed = platter.as_ref().is_some_and(Platter::has_failed);
+        if is_flipped || has_failed {
+            self.observer
+                .event(id, format_args!("does not start: {reason}"));
+        } else {
+            self.observer
+                .violate("a node starts again", &format!("node {id}: {reason}"));
+        }
+        !is_flipped
     }
 
     /// A process ended: by itself, by a panic, or killed.

@@ -83,8 +83,8 @@ impl Commitment {
                 by_term.entry(term).or_default().push(node);
             }
         }
-        let most = by_term.iter().max_by_key(|(_, nodes)| nodes.len());
-        let Some(of) = most.map(|(term, _)| *term) else {
+        // What a later term put there replaced, or never met, what an earlier one left.
+        let Some(of) = by_term.keys().next_back().copied() else {
             return Err(format!(
                 "node {leader} says that {commit} is committed, and no disk has it"
             ));
