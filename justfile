@@ -32,6 +32,14 @@ test *ARGS:
 scripts DIR="":
     {{ if DIR == "" { "" } else { "RAFT_SCRIPTS=" + DIR } }} cargo test -p raftify-raft script
 
+# All that proves the core, but for what takes long.
+core:
+    .ci/run core
+
+# All that proves the core: an hour or two.
+core-everything:
+    .ci/run core-everything
+
 # The core beside raft 0.7.0: lock-step, mixed clusters, faults.
 lockstep:
     .ci/run lockstep
@@ -39,6 +47,10 @@ lockstep:
 # What an entry costs the core, beside raft 0.7.0.
 cost *ARGS:
     cd crates/raft-lockstep && cargo run --locked --release --bin cost -- {{ARGS}}
+
+# What logs and idle cores hold in memory, beside raft 0.7.0.
+memory:
+    cd crates/raft-lockstep && cargo run --locked --release --bin memory
 
 # Write what the core prints into its own scripts; read the difference as you read code.
 scripts-rewrite:
