@@ -44,6 +44,8 @@ pub use self::proposal::Proposed;
 pub(crate) use self::proposal::UnfitConfChange;
 pub use self::read_only::ReadState;
 
+pub(crate) use self::outbox::OwnAck;
+
 use self::outbox::Outbox;
 use self::random::TimeoutRng;
 use self::read_only::ReadOnly;

@@ -14,8 +14,33 @@ pub(crate) struct Outbox {
     /// this node itself. They leave after everything that is not yet stable, in this Ready and in
     /// those before it, has become durable (thesis, section 3.8).
     pub(crate) after_append: Vec<Message>,
+    /// In synchronous mode, what this leader acknowledges to itself: each stands for a message behind
+    /// those in `after_append`. (A later one there is of a later term, in which an acknowledgement of
+    /// this one comes to nothing.) There is one for each proposal, so they are kept small.
+    pub(crate) own_acks: Vec<OwnAck>,
     /// Where the last append message of each peer lies in `immediate`, for `batch_append`.
     pub(crate) append_tails: Vec<AppendTail>,
+}
+
+/// An acknowledgement of a leader to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnAck {
+    pub(crate) term: u64,
+    pub(crate) index: u64,
+}
+
+impl OwnAck {
+    /// The message that it stands for.
+    pub(crate) fn into_message(self, id: u64) -> Message {
+        Message {
+            msg_type: MessageType::MsgAppendResponse.into(),
+            to: id,
+            from: id,
+            term: self.term,
+            index: self.index,
+            ..Message::default()
+        }
+    }
 }
 
 /// An append message that waits in the outbox and may still grow.
@@ -28,7 +53,7 @@ pub(crate) struct AppendTail {
 
 impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
-        self.immediate.is_empty() && self.after_append.is_empty()
+        self.immediate.is_empty() && self.after_append.is_empty() && self.own_acks.is_empty()
     }
 
     /// Takes the messages that may leave at once.
@@ -50,6 +75,16 @@ impl Outbox {
 }
 
 impl<S: Storage> Raft<S> {
+    /// Acknowledges entries of this leader to itself.
+    pub(super) fn acknowledge_own(&mut self, index: u64) -> Result<()> {
+        if self.config.async_storage_writes {
+            return self.acknowledge(self.id, index);
+        }
+        let term = self.term;
+        self.outbox.own_acks.push(OwnAck { term, index });
+        Ok(())
+    }
+
     /// Puts a message into the outbox.
     ///
     /// Campaign messages name the term that they are about; proposals and reads that are forwarded

@@ -111,7 +111,7 @@ impl<S: Storage> Raft<S> {
         }
         let last_index = self.log.append(entries)?;
         // The leader acknowledges its own entries as any follower does: once they are durable.
-        self.acknowledge(self.id, last_index)?;
+        self.acknowledge_own(last_index)?;
         Ok(Some(Proposed {
             first_index,
             last_index,

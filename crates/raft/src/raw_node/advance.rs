@@ -5,7 +5,8 @@ use super::ready::Parts;
 use super::spare::{give_back, is_review};
 use super::storage_messages::StoredNotice;
 use super::{LightReady, RawNode, Ready};
-use crate::eraftpb::{Message, MessageType};
+use crate::eraftpb::Message;
+use crate::raft::OwnAck;
 use crate::{Error, Result, StateRole, Storage};
 
 /// Committed entries that were handed out together.
@@ -21,26 +22,24 @@ impl<S: Storage> RawNode<S> {
     /// itself is kept until it is advanced.
     pub(super) fn split_answers(&mut self, parts: &mut Parts) -> Result<()> {
         let own = self.raft.id;
-        let waiting = &mut self.raft.outbox.after_append;
-        let has_work = !waiting.is_empty()
+        let outbox = &mut self.raft.outbox;
+        let has_work = !outbox.after_append.is_empty()
             || !parts.entries.is_empty()
             || parts.hs.is_some()
             || parts.snapshot.is_some();
-        match waiting.iter().filter(|answer| answer.to == own).count() {
-            _ if waiting.is_empty() => {}
-            0 => std::mem::swap(waiting, &mut parts.persisted_messages),
-            all if all == waiting.len() && self.steps_on_advance.is_empty() => {
-                std::mem::swap(waiting, &mut self.steps_on_advance);
-            }
-            _ => {
-                for answer in waiting.drain(..) {
-                    if answer.to == own {
-                        self.steps_on_advance.push(answer);
-                    } else {
-                        parts.persisted_messages.push(answer);
-                    }
+        if outbox.after_append.iter().all(|answer| answer.to != own) {
+            std::mem::swap(&mut outbox.after_append, &mut parts.persisted_messages);
+        } else {
+            for answer in outbox.after_append.drain(..) {
+                if answer.to == own {
+                    self.steps_on_advance.push(answer);
+                } else {
+                    parts.persisted_messages.push(answer);
                 }
             }
+        }
+        if !outbox.own_acks.is_empty() {
+            std::mem::swap(&mut outbox.own_acks, &mut self.own_acks);
         }
         if has_work {
             self.stored_on_advance = StoredNotice::new(&self.raft, parts.snapshot.as_deref())?;
@@ -117,8 +116,13 @@ impl<S: Storage> RawNode<S> {
         self.outstanding = None;
         let reviews_memory = is_review(rd.parts.number);
         self.spare.keep(rd.parts);
-        if !self.steps_on_advance.is_empty() || reviews_memory {
-            self.step_what_it_tells_itself(reviews_memory)?;
+        if !self.steps_on_advance.is_empty() {
+            for mut message in std::mem::take(&mut self.steps_on_advance) {
+                self.step_own(&mut message)?;
+            }
+        }
+        if !self.own_acks.is_empty() || reviews_memory {
+            self.step_own_acks(reviews_memory)?;
         }
         match self.stored_on_advance.take() {
             Some(notice) => self.step_notice(notice),
@@ -126,45 +130,36 @@ impl<S: Storage> RawNode<S> {
         }
     }
 
-    fn step_what_it_tells_itself(&mut self, reviews_memory: bool) -> Result<()> {
-        let mut steps = std::mem::take(&mut self.steps_on_advance);
-        let implied = self.implied_by_the_last(&steps);
-        let stepped = steps
-            .iter_mut()
-            .skip(implied)
-            .try_for_each(|message| self.step_own(message));
-        // Stepping never asks for another step on advance, so the list is free to be used again.
-        let held = steps.len();
-        steps.clear();
+    fn step_own_acks(&mut self, reviews_memory: bool) -> Result<()> {
+        let mut acks = std::mem::take(&mut self.own_acks);
+        let implied = self.implied_by_the_last(&acks);
+        let mut to_step = acks.iter().skip(implied);
+        let stepped =
+            to_step.try_for_each(|ack| self.step_own(&mut ack.into_message(self.raft.id)));
+        let held = acks.len();
+        acks.clear();
         if reviews_memory {
-            give_back(&mut steps, held);
+            give_back(&mut acks, held);
         }
-        self.steps_on_advance = steps;
+        // Stepping never asks for another step on advance, so the list is free to be used again.
+        self.own_acks = acks;
         stepped
     }
 
-    /// How many messages of the node to itself, from the first on, need no step: a leader that has
-    /// proposed in many calls acknowledges each, and the last acknowledgement says what all say. But
-    /// where it commits, each is stepped, so that the others hear of each commit.
-    fn implied_by_the_last(&self, steps: &[Message]) -> usize {
-        let Some((last, before)) = steps.split_last() else {
+    /// How many acknowledgements of this leader to itself, from the first on, need no step: one that
+    /// has proposed in many calls acknowledges each, and the last acknowledgement says what all say.
+    /// But where it commits, each is stepped, so that the others hear of each commit.
+    fn implied_by_the_last(&self, acks: &[OwnAck]) -> usize {
+        let Some((last, before)) = acks.split_last() else {
             return 0;
         };
-        if before.is_empty() {
-            return 0;
-        }
-        let alike = |step: &Message| {
-            step.msg_type == last.msg_type
-                && step.term == last.term
-                && step.index <= last.index
-                && !step.reject
-        };
-        let implied = last.msg_type() == MessageType::MsgAppendResponse
+        let implied = !before.is_empty()
             && last.term == self.raft.term
-            && !last.reject
             && self.raft.state == StateRole::Leader
             && self.raft.tracker.progress.contains(self.raft.id)
-            && before.iter().all(alike)
+            && before
+                .iter()
+                .all(|ack| ack.term == last.term && ack.index <= last.index)
             && !self.raft.would_commit_by_own(last.index);
         if implied { before.len() } else { 0 }
     }

@@ -25,7 +25,7 @@ use crate::confchange::ConfChangeI;
 use crate::eraftpb::{ConfState, Entry, HardState, Message, MessageType};
 use crate::logger::{Logger, default_logger};
 use crate::message_kind::names_term;
-use crate::raft::{Raft, SoftState, StateRole};
+use crate::raft::{OwnAck, Raft, SoftState, StateRole};
 use crate::{
     Config, Error, INVALID_ID, Result, Storage, is_local_msg, is_local_target, is_response_msg,
 };
@@ -64,6 +64,8 @@ pub struct RawNode<S> {
     prev_hs: HardState,
     /// In synchronous mode, what the node tells itself once the outstanding Ready is durable.
     steps_on_advance: Vec<Message>,
+    /// In synchronous mode, what a leader acknowledges to itself then, behind `steps_on_advance`.
+    own_acks: Vec<OwnAck>,
     /// In synchronous mode, what its log writer would tell the node then.
     stored_on_advance: Option<StoredNotice>,
     /// The list in which a single proposal reaches the log; empty in between.
@@ -85,6 +87,7 @@ impl<S> fmt::Debug for RawNode<S> {
             .field("prev_ss", &self.prev_ss)
             .field("prev_hs", &self.prev_hs)
             .field("steps_on_advance", &self.steps_on_advance)
+            .field("own_acks", &self.own_acks)
             .field("stored_on_advance", &self.stored_on_advance)
             .field("unapplied", &self.unapplied)
             .field("failure", &self.failure)
@@ -109,6 +112,7 @@ impl<S: Storage> RawNode<S> {
             prev_ss: raft.soft_state(),
             prev_hs: raft.hard_state(),
             steps_on_advance: Vec::new(),
+            own_acks: Vec::new(),
             stored_on_advance: None,
             proposal: Vec::new(),
             spare: Spare::default(),

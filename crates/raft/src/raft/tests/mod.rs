@@ -121,6 +121,10 @@ fn persist(node: &mut Raft<MemStorage>) -> Vec<Message> {
             .take_after_append()
             .into_iter()
             .partition::<Vec<_>, _>(|message| message.to == node.id);
+        let id = node.id;
+        let own_acks = std::mem::take(&mut node.outbox.own_acks);
+        let own_acks = own_acks.into_iter().map(|ack| ack.into_message(id));
+        let to_itself: Vec<_> = to_itself.into_iter().chain(own_acks).collect();
         sent.extend(to_others);
         if let Some(last) = entries.last() {
             node.log.stable_to(last.index, last.term);
