@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use raftify::Config;
 use raftify::raft::logger::default_logger;
+use raftify::storage::StorageKind;
 
 use crate::Raft;
 use crate::config::{ClusterConfig, DEFAULT_CONFIG_FILE, default_data_dir};
@@ -30,6 +31,9 @@ pub struct StaticOptions {
     /// Where this node keeps its data [default: memstore-data/RAFT_ADDR]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The kind of log that a new data directory gets, wal or lmdb; a used one keeps its own
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub storage: StorageKind,
 }
 
 /// Runs the node until `stop` is done or it has left the cluster.
@@ -57,6 +61,7 @@ pub async fn run(
         store.clone(),
         Config {
             listen_addr: options.listen,
+            storage: options.storage,
             ..config.node_config(data_dir)
         },
         default_logger(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use raftify::storage::StorageKind;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -28,6 +29,8 @@ pub struct NodeSpec {
     pub http_addr: String,
     /// Where it keeps its data.
     pub data_dir: PathBuf,
+    /// The kind of log that it gets when it has no data yet.
+    pub storage: StorageKind,
     /// Where its log goes, of all its processes one after the other.
     pub log: PathBuf,
     /// A command that runs the one behind it, such as one that enters a namespace. Often empty.
@@ -69,6 +72,7 @@ impl NodeProcess {
             .arg(config)
             .arg("--data-dir")
             .arg(&self.spec.data_dir)
+            .args(["--storage", self.spec.storage.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

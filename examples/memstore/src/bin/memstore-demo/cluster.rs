@@ -6,6 +6,7 @@ use std::time::Duration;
 use memstore::config::ClusterConfig;
 use memstore::ports::free_ports;
 use memstore::processes::{NodeProcess, NodeSpec, ask, config_text};
+use raftify::storage::StorageKind;
 use tokio::time::{Instant, sleep};
 
 use crate::DemoOptions;
@@ -60,6 +61,7 @@ impl Cluster {
                 raft_addr: peer.addr.clone(),
                 listen: None,
                 launcher: Vec::new(),
+                storage: StorageKind::default(),
                 http_addr: format!("127.0.0.1:{http_port}"),
                 data_dir: dir.join(format!("node-{id}")),
                 log: dir.join(format!("node-{id}.log")),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use memstore::http_client::HttpClient;
 use memstore::processes::{NodeProcess, NodeSpec, ask, config_text};
+use raftify::storage::StorageKind;
 use tokio::time::{Instant, sleep};
 
 use crate::disks::{self, Disks};
@@ -59,6 +60,7 @@ impl Cluster {
         ids: &[u64],
         network: Network,
         room: &Room,
+        storage: impl Fn(u64) -> StorageKind,
     ) -> Result<Self, TortureError> {
         let mounts: Vec<_> = ids
             .iter()
@@ -78,6 +80,7 @@ impl Cluster {
                 listen: place.listen,
                 http_addr: place.http,
                 data_dir: mount.join("data"),
+                storage: storage(id),
                 log: dir.join(format!("node-{id}.log")),
                 launcher: place.launcher,
             };

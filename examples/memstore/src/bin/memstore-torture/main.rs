@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use memstore::{processes, program};
+use raftify::storage::StorageKind;
 
 use crate::faults::Kind;
 
@@ -76,6 +77,9 @@ struct RunOptions {
     /// How the nodes are connected
     #[arg(long, value_enum, default_value_t = Connection::Auto)]
     network: Connection,
+    /// The kind of log of the nodes
+    #[arg(long, value_enum, default_value_t = Logs::Mixed)]
+    storage: Logs,
     /// A new directory for data and logs [default: a temporary one, removed when all is well]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -91,6 +95,34 @@ enum Connection {
     Loopback,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Logs {
+    /// Every second node has a WAL, the others LMDB
+    Mixed,
+    /// All have a WAL
+    Wal,
+    /// All have LMDB
+    Lmdb,
+}
+
+impl Logs {
+    fn of(self, id: u64) -> StorageKind {
+        match self {
+            Self::Mixed if id.is_multiple_of(2) => StorageKind::Lmdb,
+            Self::Mixed | Self::Wal => StorageKind::Wal,
+            Self::Lmdb => StorageKind::Lmdb,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mixed => "mixed",
+            Self::Wal => "wal",
+            Self::Lmdb => "lmdb",
+        }
+    }
+}
+
 impl RunOptions {
     fn length(&self) -> Duration {
         match (self.minutes, self.seconds) {
@@ -102,11 +134,12 @@ impl RunOptions {
     /// The command line that plans the same again.
     fn command(&self) -> String {
         let mut command = format!(
-            "memstore-torture --seed {} --nodes {} --clients {} --seconds {}",
+            "memstore-torture --seed {} --nodes {} --clients {} --seconds {} --storage {}",
             self.seed(),
             self.nodes,
             self.clients,
-            self.length().as_secs()
+            self.length().as_secs(),
+            self.storage.name()
         );
         if !self.faults.is_empty() {
             let faults: Vec<_> = self.faults.iter().map(ToString::to_string).collect();

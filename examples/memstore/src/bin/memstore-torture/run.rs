@@ -87,15 +87,16 @@ async fn prepare(dir: &Path, options: &RunOptions, room: &Room) -> Result<Cluste
         }
     };
     let ids: Vec<u64> = (1..=options.nodes).collect();
-    Cluster::prepare(dir, &ids, network, room).await
+    Cluster::prepare(dir, &ids, network, room, |id| options.storage.of(id)).await
 }
 
 fn introduce(options: &RunOptions, cluster: &Cluster, selection: &Selection, dir: &Path) {
     println!(
-        "seed {}: {} nodes for {} s; {}; {}; data and logs in {}",
+        "seed {}: {} nodes for {} s; {} logs; {}; {}; data and logs in {}",
         options.seed(),
         options.nodes,
         options.length().as_secs(),
+        options.storage.name(),
         cluster.network.description(),
         cluster.disks.description(),
         dir.display()
