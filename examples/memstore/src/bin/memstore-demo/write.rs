@@ -109,6 +109,8 @@ fn classify(answer: Result<Answer, HttpError>) -> Attempt {
         Ok(answer) => match answer.status {
             200 => Attempt::Acknowledged,
             503 => Attempt::Refused(answer.text()),
+            // The process of the web server was stopped for a while, by whomever.
+            408 => Attempt::Unknown(answer.text()),
             400..500 => Attempt::Wrong(answer.text()),
             _ => Attempt::Unknown(answer.text()),
         },

@@ -27,6 +27,10 @@ const REFUSED_MS_MAX: u64 = 200;
 /// Values are made longer by up to so many bytes, so that logs and snapshots grow.
 const PADDING_BYTES_MAX: u64 = 2_000;
 
+/// The web server's answer to a connection from which it could read no request for seconds: its
+/// process was stopped meanwhile.
+const REQUEST_TIMEOUT: u16 = 408;
+
 /// What all clients share.
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -168,6 +172,7 @@ pub(crate) async fn get(
         Ok(answer) => match answer.status {
             200 => Ok(Outcome::Saw(operation_of(&answer.text())?)),
             404 => Ok(Outcome::Saw(0)),
+            REQUEST_TIMEOUT => Ok(Outcome::Never),
             400..500 => Err(unexpected(&path, &answer)),
             _ => Ok(Outcome::Never),
         },
@@ -217,6 +222,7 @@ fn of_write(
         Ok(answer) => match answer.status {
             200 => done(&answer),
             503 => Ok(Outcome::Never),
+            REQUEST_TIMEOUT => Ok(Outcome::Unknown),
             400..500 => Err(unexpected(path, &answer)),
             _ => Ok(Outcome::Unknown),
         },
@@ -257,6 +263,7 @@ mod tests {
         assert_eq!(of(503).unwrap(), Outcome::Never);
         assert_eq!(of(500).unwrap(), Outcome::Unknown);
         assert_eq!(of(504).unwrap(), Outcome::Unknown);
+        assert_eq!(of(REQUEST_TIMEOUT).unwrap(), Outcome::Unknown);
         assert!(of(400).is_err());
     }
 }
