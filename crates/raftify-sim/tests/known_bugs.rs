@@ -90,7 +90,7 @@ fn every_known_bug_still_fits_the_code_in_exactly_one_place() {
         own.insert(format!("{name}.patch"));
     }
     assert!(misfits.is_empty(), "{}", misfits.join("\n"));
-    assert!(own.len() >= BUGS_MIN, "only {} bugs", own.len());
+    assert!(list().len() >= BUGS_MIN, "only {} bugs", list().len());
     let there: BTreeSet<String> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
