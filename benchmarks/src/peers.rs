@@ -22,10 +22,15 @@ pub(crate) struct PeerKey {
 /// What was measured, by row, once for each repeat.
 pub(crate) type PeerResults = BTreeMap<PeerKey, Vec<Figures>>;
 
-/// Runs every peer once and adds its rows.
-pub(crate) fn run(settings: &Settings, results: &mut PeerResults) -> Result<(), String> {
+/// Runs every peer once and adds its rows. One that fails is named and left out: what was measured
+/// before it is not lost with it.
+pub(crate) fn run(settings: &Settings, results: &mut PeerResults) {
     for command in &settings.peers {
-        for row in run_one(command, settings)? {
+        let rows = run_one(command, settings).unwrap_or_else(|reason| {
+            eprintln!("left out: {reason}");
+            Vec::new()
+        });
+        for row in rows {
             let key = PeerKey {
                 peer: row.peer,
                 setting: row.setting,
@@ -37,7 +42,6 @@ pub(crate) fn run(settings: &Settings, results: &mut PeerResults) -> Result<(), 
             results.entry(key).or_default().push(row.figures);
         }
     }
-    Ok(())
 }
 
 fn run_one(command: &str, settings: &Settings) -> Result<Vec<PeerRow>, String> {

@@ -43,7 +43,7 @@ pub(crate) async fn run(settings: &Settings) -> Result<Measured, String> {
                 measure_group(group, &rows, settings, &mut measured.rows).await?;
             }
         }
-        tokio::task::block_in_place(|| peers::run(settings, &mut measured.peers))?;
+        tokio::task::block_in_place(|| peers::run(settings, &mut measured.peers));
     }
     if settings.growth {
         measured.growth = growth::run(settings).await?;
