@@ -195,7 +195,11 @@ impl Script {
     /// Parses the text of a script; `path` is used in messages.
     pub(crate) fn from_text(path: &Path, text: &str) -> Result<Self, String> {
         let mut lines = Lines {
-            lines: text.lines().collect(),
+            // All carriage returns at the end of a line, or each rewriting would take one off.
+            lines: text
+                .lines()
+                .map(|line| line.trim_end_matches('\r'))
+                .collect(),
             next: 0,
         };
         let mut pieces = Vec::new();
