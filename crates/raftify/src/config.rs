@@ -100,8 +100,8 @@ pub struct Config {
     pub log_cache_bytes_max: u64,
     /// The kind of store that a new `log_dir` gets; one that holds a store keeps its kind.
     pub storage: StorageKind,
-    /// The largest size of a WAL's segments: the first has 1 MiB, each next one twice as much up to
-    /// this. A log on disk is up to three segments longer than its entries.
+    /// The largest size of a WAL's segments: the first has 1 MiB, each next one is as large as all
+    /// that the log has then, up to this.
     pub segment_bytes_max: u64,
     /// The first size of LMDB's map; it grows by itself.
     pub map_bytes_initial: u64,

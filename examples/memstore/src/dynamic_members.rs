@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use raftify::raft::logger::default_logger;
-use raftify::storage::{LocalStorage, StorageError};
+use raftify::storage::{LocalStorage, StorageError, StorageKind};
 use raftify::{ClusterJoinTicket, Config};
 
 use crate::Raft;
@@ -37,6 +37,9 @@ pub struct DynamicOptions {
     /// Where this node keeps its data [default: memstore-data/RAFT_ADDR]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// What a new data directory holds its log in, wal or lmdb; a used one keeps what it has
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub storage: StorageKind,
 }
 
 /// How the node starts, by what its data directory holds.
@@ -77,7 +80,10 @@ pub async fn run(
         &start,
         options.raft_addr,
         store.clone(),
-        build_config(data_dir.clone()),
+        Config {
+            storage: options.storage,
+            ..build_config(data_dir.clone())
+        },
     )?;
     tracing::info!("node {} runs on {}", raft.id(), raft.local_addr());
     let service = Service::start(raft, store, listener)?;

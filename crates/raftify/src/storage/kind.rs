@@ -21,10 +21,11 @@ pub(super) const CONVERTED: &str = "wal.converted";
 /// A kind of store in a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StorageKind {
-    /// A log in segments ([`WalStorage`](super::WalStorage)).
+    /// A log in segments ([`WalStorage`](super::WalStorage)): what new directories get, since it
+    /// is the faster one.
+    #[default]
     Wal,
     /// LMDB ([`HeedStorage`](super::HeedStorage)).
-    #[default]
     Lmdb,
 }
 

@@ -61,8 +61,8 @@ pub struct WalOptions {
     /// The size of the first segment's file. It is written in full when the log is made. At
     /// least 4 KiB.
     pub segment_bytes_initial: u64,
-    /// Each segment is twice as large as the one before, up to this (a batch that is larger gets a
-    /// segment of its size). At most 1 GiB.
+    /// Each segment is as large as all that the log has then, up to this (a batch that is larger
+    /// gets a segment of its size). At most 1 GiB.
     pub segment_bytes_max: u64,
 }
 
@@ -76,13 +76,14 @@ impl Default for WalOptions {
 }
 
 impl WalOptions {
-    /// The size of the segment after one of `size_bytes`.
-    fn next_size_bytes(&self, size_bytes: u64) -> u64 {
+    /// The size of the next segment of a log whose segments have `total_bytes` together: what is
+    /// reserved on the disk follows what the log needs between two compactions.
+    fn next_size_bytes(&self, total_bytes: u64) -> u64 {
         let max = self
             .segment_bytes_max
             .clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
         let initial = self.segment_bytes_initial.clamp(SEGMENT_BYTES_MIN, max);
-        size_bytes.saturating_mul(2).clamp(initial, max)
+        total_bytes.clamp(initial, max)
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A sync is cheapest when it has nothing to do but the bytes: the file has its size, and its
 //! blocks were written before (space that is only reserved costs a change of the file system's own
-//! records at its first write). So the next segment is filled with zeros, or taken from a
-//! compacted one, beside the writer.
+//! records at its first write). So compacted segments are kept to be used again, and when there is
+//! none the next one is filled with zeros beside the writer. Who writes faster than that does not
+//! wait for zeros: the file is handed over as it is, since large batches pay for new blocks once.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,33 +14,33 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::super::files::{FileAccess, Files, StoredFile};
 use super::segment::{self, Segment};
 
-/// The name of a segment that waits for its use.
-pub(super) const SPARE_NAME: &str = "spare";
+/// How the names of segments that wait for their use begin.
+const SPARE_PREFIX: &str = "spare-";
 
 /// The name of a segment that is being filled; removed at the next start.
-pub(super) const FILLING_NAME: &str = "filling.tmp";
+const FILLING_NAME: &str = "filling.tmp";
+
+/// So many compacted segments are kept: as many as a snapshot sets free at once, with the default
+/// settings.
+const SPARES_MAX: usize = 4;
 
 /// How many zeros are written at once.
-const FILL_BYTES: usize = 256 << 10;
+const FILL_BYTES: u64 = 256 << 10;
 
 /// How much is filled between two syncs, so that no flood of it stands before the writer's.
 const FILL_SYNC_BYTES: u64 = 4 << 20;
 
+/// How much is filled while the writer waits.
+const FILL_WAITED_BYTES: u64 = 1 << 20;
+
 /// A file that becomes a segment.
 pub(super) struct Spare<F: Files> {
     pub(super) file: F::File,
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) size_bytes: u64,
 }
 
-enum Slot<F: Files> {
-    Empty,
-    /// Somebody is making one.
-    Filling,
-    Ready(Spare<F>),
-}
-
-/// The next segment, and the work on it. When it is dropped, that work has ended.
+/// The next segments, and the work on them. When it is dropped, that work has ended.
 pub(super) struct Spares<F: Files> {
     inner: Arc<Inner<F>>,
 }
@@ -48,38 +49,53 @@ struct Inner<F: Files> {
     files: F,
     state: Mutex<State<F>>,
     changed: Condvar,
-    stops: AtomicBool,
+    /// The writer waits for the file that is being filled, or the log is closed.
+    hurry: AtomicBool,
 }
 
 struct State<F: Files> {
-    slot: Slot<F>,
+    ready: VecDeque<Spare<F>>,
+    is_filling: bool,
+    /// The number of the next spare's name.
+    next_number: u64,
     jobs: usize,
 }
 
+impl<F: Files> State<F> {
+    fn new_name(&mut self) -> String {
+        let number = self.next_number;
+        self.next_number = number.saturating_add(1);
+        format!("{SPARE_PREFIX}{number}")
+    }
+}
+
 impl<F: Files> Spares<F> {
-    /// Takes over the spare that an earlier process left.
+    /// Takes over the spares that an earlier process left.
     pub(super) fn open(files: F, names: &[String]) -> io::Result<Self> {
-        let mut slot = Slot::Empty;
+        let mut state = State {
+            ready: VecDeque::new(),
+            is_filling: false,
+            next_number: 1,
+            jobs: 0,
+        };
         for name in names {
-            if name == FILLING_NAME {
+            if let Some(number) = number_in(name) {
+                let file = files.open(name, FileAccess::Write)?;
+                state.next_number = state.next_number.max(number.saturating_add(1));
+                state.ready.push_back(Spare {
+                    size_bytes: file.size_bytes()?,
+                    file,
+                    name: name.clone(),
+                });
+            } else if name == FILLING_NAME {
                 files.remove(name)?;
             }
-            if name == SPARE_NAME {
-                let file = files.open(SPARE_NAME, FileAccess::Write)?;
-                let size_bytes = file.size_bytes()?;
-                slot = Slot::Ready(Spare {
-                    file,
-                    name: SPARE_NAME,
-                    size_bytes,
-                });
-            }
         }
-        let state = State { slot, jobs: 0 };
         let inner = Inner {
             files,
             state: Mutex::new(state),
             changed: Condvar::new(),
-            stops: AtomicBool::new(false),
+            hurry: AtomicBool::new(false),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -88,43 +104,53 @@ impl<F: Files> Spares<F> {
 
     /// Begins to make a spare of `size_bytes`, unless there is one or it is being made.
     pub(super) fn provide(&self, size_bytes: u64) {
-        let Some(claim) = Claim::take(&self.inner) else {
+        let mut state = self.inner.lock();
+        if state.is_filling || !state.ready.is_empty() {
             return;
-        };
-        self.spawn(move |inner| match inner.fill(size_bytes) {
-            Ok(spare) => claim.fulfil(spare),
-            // The writer will try itself when it needs one, and meet what there is to meet.
-            Err(error) => tracing::debug!(%error, "no log segment could be prepared"),
+        }
+        state.is_filling = true;
+        drop(state);
+        let filling = Filling(Arc::clone(&self.inner));
+        self.spawn(move |inner| {
+            match inner.fill(size_bytes, size_bytes) {
+                Ok(spare) => inner.lock().ready.push_back(spare),
+                // The writer will try itself when it needs one, and meet what there is to meet.
+                Err(error) => tracing::debug!(%error, "no log segment could be prepared"),
+            }
+            drop(filling);
         });
     }
 
-    /// A file of at least `size_bytes_min`: the spare when it does, else one of `size_bytes`, made
+    /// A file of at least `size_bytes_min`: a spare when one does, else one of `size_bytes`, made
     /// now.
     pub(super) fn take(&self, size_bytes_min: u64, size_bytes: u64) -> io::Result<Spare<F>> {
         let mut state = self.inner.lock();
-        while matches!(state.slot, Slot::Filling) {
+        while state.is_filling && state.ready.is_empty() {
+            self.inner.hurry.store(true, Ordering::Relaxed);
             state = self.inner.wait(state);
         }
-        let slot = std::mem::replace(&mut state.slot, Slot::Empty);
-        drop(state);
-        match slot {
-            Slot::Ready(spare) if spare.size_bytes >= size_bytes_min => Ok(spare),
-            Slot::Ready(_) | Slot::Empty | Slot::Filling => {
-                self.inner.fill(size_bytes.max(size_bytes_min))
-            }
+        self.inner.hurry.store(false, Ordering::Relaxed);
+        let large_enough = |spare: &Spare<F>| spare.size_bytes >= size_bytes_min;
+        let position = state.ready.iter().position(large_enough);
+        if let Some(spare) = position.and_then(|position| state.ready.remove(position)) {
+            return Ok(spare);
         }
+        drop(state);
+        self.inner
+            .fill(size_bytes.max(size_bytes_min), FILL_WAITED_BYTES)
     }
 
-    /// Takes segments out of the log: one becomes the spare when none is there and it has
-    /// `size_bytes_min`, the others are removed. Nobody may need them any more, not even after
-    /// a loss of power.
+    /// Takes segments out of the log: those with `size_bytes_min` become spares while there is room
+    /// for them, the others are removed. Nobody may need them any more, not even after a loss
+    /// of power.
     pub(super) fn discard(&self, segments: VecDeque<Arc<Segment<F>>>, size_bytes_min: u64) {
         if segments.is_empty() {
             return;
         }
         self.spawn(move |inner| {
-            for segment in segments {
-                if let Err(error) = Inner::discard(inner, segment, size_bytes_min) {
+            // The newest are the largest.
+            for segment in segments.into_iter().rev() {
+                if let Err(error) = inner.discard(segment, size_bytes_min) {
                     tracing::warn!(%error, "a compacted log segment stays until the next start");
                 }
             }
@@ -146,9 +172,9 @@ impl<F: Files> Spares<F> {
 
 impl<F: Files> Drop for Spares<F> {
     fn drop(&mut self) {
-        self.inner.stops.store(true, Ordering::Relaxed);
         let mut state = self.inner.lock();
         while state.jobs > 0 {
+            self.inner.hurry.store(true, Ordering::Relaxed);
             state = self.inner.wait(state);
         }
     }
@@ -165,38 +191,13 @@ impl<F: Files> Drop for Counted<F> {
     }
 }
 
-/// The right to fill the slot; given back when it is dropped.
-struct Claim<F: Files> {
-    inner: Arc<Inner<F>>,
-    spare: Option<Spare<F>>,
-}
+/// The work on a new file; it has ended when this is dropped.
+struct Filling<F: Files>(Arc<Inner<F>>);
 
-impl<F: Files> Claim<F> {
-    fn take(inner: &Arc<Inner<F>>) -> Option<Self> {
-        let mut state = inner.lock();
-        if !matches!(state.slot, Slot::Empty) {
-            return None;
-        }
-        state.slot = Slot::Filling;
-        drop(state);
-        Some(Self {
-            inner: Arc::clone(inner),
-            spare: None,
-        })
-    }
-
-    fn fulfil(mut self, spare: Spare<F>) {
-        self.spare = Some(spare);
-    }
-}
-
-impl<F: Files> Drop for Claim<F> {
+impl<F: Files> Drop for Filling<F> {
     fn drop(&mut self) {
-        self.inner.lock().slot = match self.spare.take() {
-            Some(spare) => Slot::Ready(spare),
-            None => Slot::Empty,
-        };
-        self.inner.changed.notify_all();
+        self.0.lock().is_filling = false;
+        self.0.changed.notify_all();
     }
 }
 
@@ -211,8 +212,9 @@ impl<F: Files> Inner<F> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fill(&self, size_bytes: u64) -> io::Result<Spare<F>> {
-        let filled = self.fill_file(size_bytes);
+    /// Makes a file of `size_bytes`, of which up to `filled_bytes` are written.
+    fn fill(&self, size_bytes: u64, filled_bytes: u64) -> io::Result<Spare<F>> {
+        let filled = self.fill_file(size_bytes, filled_bytes.min(size_bytes));
         if filled.is_err() {
             // Room on a full disk is worth more than a part of a segment.
             self.files.remove(FILLING_NAME).ok();
@@ -220,53 +222,56 @@ impl<F: Files> Inner<F> {
         filled
     }
 
-    fn fill_file(&self, size_bytes: u64) -> io::Result<Spare<F>> {
+    fn fill_file(&self, size_bytes: u64, filled_bytes: u64) -> io::Result<Spare<F>> {
         let file = self.files.create(FILLING_NAME)?;
-        let zeros = vec![0; FILL_BYTES];
+        // The file has its size from now on, whatever is filled.
+        file.write_at(size_bytes.saturating_sub(1), &[0])?;
+        let zeros = vec![0; usize::try_from(FILL_BYTES.min(filled_bytes)).unwrap_or(0)];
         let mut filled = 0_u64;
-        let mut synced = 0_u64;
-        while filled < size_bytes {
-            if self.stops.load(Ordering::Relaxed) {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let left = usize::try_from(size_bytes.saturating_sub(filled)).unwrap_or(usize::MAX);
+        while filled < filled_bytes && !self.hurry.load(Ordering::Relaxed) {
+            let left = usize::try_from(filled_bytes.saturating_sub(filled)).unwrap_or(usize::MAX);
             let part = zeros.get(..left).unwrap_or(&zeros);
             file.write_at(filled, part)?;
             filled = filled.saturating_add(part.len() as u64);
-            if filled.saturating_sub(synced) >= FILL_SYNC_BYTES {
+            if filled.is_multiple_of(FILL_SYNC_BYTES) {
                 file.sync_data()?;
-                synced = filled;
             }
         }
         file.sync_data()?;
+        let name = self.lock().new_name();
+        self.files.rename(FILLING_NAME, &name)?;
         Ok(Spare {
             file,
-            name: FILLING_NAME,
+            name,
             size_bytes,
         })
     }
 
-    fn discard(inner: &Arc<Self>, segment: Arc<Segment<F>>, size_bytes_min: u64) -> io::Result<()> {
-        let files = &inner.files;
+    fn discard(&self, segment: Arc<Segment<F>>, size_bytes_min: u64) -> io::Result<()> {
         let name = segment::name(segment.header.sequence);
         // Whoever still reads it must not see it change.
         let Ok(segment) = Arc::try_unwrap(segment) else {
-            return files.remove(&name);
+            return self.files.remove(&name);
         };
-        if segment.size_bytes < size_bytes_min {
-            return files.remove(&name);
+        let mut state = self.lock();
+        if segment.size_bytes < size_bytes_min || state.ready.len() >= SPARES_MAX {
+            return self.files.remove(&name);
         }
-        let Some(claim) = Claim::take(inner) else {
-            return files.remove(&name);
-        };
-        files.rename(&name, SPARE_NAME)?;
+        let spare_name = state.new_name();
+        drop(state);
+        self.files.rename(&name, &spare_name)?;
         // Before its old name is gone for good, its content must not change.
-        files.sync_dir()?;
-        claim.fulfil(Spare {
+        self.files.sync_dir()?;
+        self.lock().ready.push_back(Spare {
             file: segment.file,
-            name: SPARE_NAME,
+            name: spare_name,
             size_bytes: segment.size_bytes,
         });
+        self.changed.notify_all();
         Ok(())
     }
+}
+
+fn number_in(name: &str) -> Option<u64> {
+    name.strip_prefix(SPARE_PREFIX)?.parse().ok()
 }

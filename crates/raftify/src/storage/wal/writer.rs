@@ -109,15 +109,18 @@ impl<F: Files> Writer<F> {
             .map_err(|source| self.io(source))?;
         let (sequence, begin) = (self.segment.header.sequence, self.cursor.offset);
         let changes = self.changes.drain(..);
-        let needless = shared.change(|live| {
+        let (needless, total_bytes) = shared.change(|live| {
             live.apply(sequence, changes)
+                .map(|needless| (needless, live.total_bytes()))
                 .map_err(|reason| super::recovery::damaged(&self.files, sequence, begin, &reason))
         })?;
         let Staged(next) = staged;
         self.cursor = next;
-        self.spares.discard(needless, self.segment.size_bytes);
-        if next.offset > self.segment.size_bytes / 2 {
-            self.spares.provide(self.next_size_bytes());
+        let half = self.segment.size_bytes / 2;
+        self.spares.discard(needless, half);
+        if next.offset > half {
+            self.spares
+                .provide(self.options.next_size_bytes(total_bytes));
         }
         Ok(())
     }
@@ -126,13 +129,12 @@ impl<F: Files> Writer<F> {
         next.offset.saturating_add(SEAL_BYTES) <= self.segment.size_bytes
     }
 
-    fn next_size_bytes(&self) -> u64 {
-        self.options.next_size_bytes(self.segment.size_bytes)
-    }
-
     /// Begins a new segment with room for a batch of `batch_bytes`, then seals the old one.
     fn roll(&mut self, shared: &Shared<F>, batch_bytes: u64) -> Result<(), StorageError> {
-        let log = shared.read(|live| Ok((live.log.identity, live.log.state.clone())))?;
+        let (log, total_bytes) = shared.read(|live| {
+            let log = (live.log.identity, live.log.state.clone());
+            Ok((log, live.total_bytes()))
+        })?;
         let header = Header {
             sequence: self.segment.header.sequence.saturating_add(1),
             salt: self.files.salt(),
@@ -143,7 +145,7 @@ impl<F: Files> Writer<F> {
         let begin = Beginning {
             header,
             room_bytes: batch_bytes,
-            size_bytes: self.next_size_bytes(),
+            size_bytes: self.options.next_size_bytes(total_bytes),
         };
         let (segment, cursor) = begin.make(&self.files, &self.spares, &mut self.encoder, |e| {
             change::encode_state(e, log.0, &log.1);
@@ -240,7 +242,7 @@ impl Beginning {
         spare.file.write_at(0, &bytes).map_err(io)?;
         spare.file.sync_data().map_err(io)?;
         files
-            .rename(spare.name, &segment::name(sequence))
+            .rename(&spare.name, &segment::name(sequence))
             .and_then(|()| files.sync_dir())
             .map_err(io)?;
         let segment = Segment {
