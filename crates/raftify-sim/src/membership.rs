@@ -140,6 +140,7 @@ pub async fn settle(world: &World) {
         sleep(Duration::from_millis(100)).await;
     }
     loop {
+        world.start_what_left();
         let lives: Vec<Live> = world
             .ids()
             .into_iter()

@@ -56,6 +56,8 @@ struct Machine {
     live: Option<Live>,
     /// It left the cluster, or was removed, and stays down.
     retired: bool,
+    /// It found its removal and ended by itself.
+    left: bool,
 }
 
 impl Machine {
@@ -76,6 +78,7 @@ impl Machine {
             starts: 0,
             live: None,
             retired: false,
+            left: false,
         }
     }
 }
@@ -200,6 +203,19 @@ impl World {
             machine.retired = true;
         }
         self.crash(id);
+    }
+
+    /// Starts again what left by itself: the others may need it to learn of its removal, or may
+    /// have added it again.
+    pub fn start_what_left(&self) {
+        let mut left = Vec::new();
+        for (id, machine) in &mut lock(&self.inner).machines {
+            if std::mem::take(&mut machine.left) {
+                machine.retired = false;
+                left.push(*id);
+            }
+        }
+        left.into_iter().for_each(|id| self.start(id));
     }
 
     /// Lets go of everything when a run is over: handles and network hold each other.

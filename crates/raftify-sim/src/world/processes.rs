@@ -185,6 +185,9 @@ impl World {
             Ok(Ok(())) => {
                 self.observer.event(id, format_args!("left"));
                 self.retire(id);
+                if let Some(machine) = lock(&self.inner).machines.get_mut(&id) {
+                    machine.left = true;
+                }
             }
             Ok(Err(Fatal::Storage(reason))) if injected => {
                 self.observer
