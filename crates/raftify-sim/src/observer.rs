@@ -184,6 +184,20 @@ impl Observer {
         lock(&self.inner).commitment.configurations().newest()
     }
 
+    /// Whether the disks of all voters but this one tell that the newest configuration is committed.
+    /// Nodes follow a change when they know that it is committed: until then they count by the one
+    /// before, in which they may be no majority without the node.
+    pub fn others_know_members(&self, but: u64) -> bool {
+        let mut inner = lock(&self.inner);
+        let configurations = inner.commitment.configurations();
+        let (members, since) = (configurations.newest(), configurations.newest_since());
+        let mut others = members.voters.iter().filter(|id| **id != but);
+        others.all(|id| {
+            let state = inner.disks.state(*id);
+            state.hard_state.commit.max(state.start_index) >= since
+        })
+    }
+
     /// Whether a node's disk was wiped.
     pub fn is_wiped(&self, node: u64) -> bool {
         lock(&self.inner).disks.is_wiped(node)

@@ -4,7 +4,8 @@
 //! it under its old id, by the incarnation of its directory; an operator removes it and lets it
 //! join again under a new one. One at a time: what a second wiped disk takes with it may be the last
 //! copy. And only when all others have met the node: who meets it afterwards for the first time
-//! takes it for what it says (a founder's incarnation is in no log; see `docs/testing.md`).
+//! takes it for what it says (a founder's incarnation is in no log; see `docs/testing.md`). And only
+//! when the others know that their configuration is committed: they follow it from then on.
 
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ fn may_be_wiped(world: &World, target: u64) -> bool {
         && members.voters.len() >= VOTERS_MIN
         && members.voters.contains(&target)
         && world.network.is_known_to_all(target, &world.ids())
+        && world.observer.others_know_members(target)
 }
 
 /// Removes the node and has another join in its place.

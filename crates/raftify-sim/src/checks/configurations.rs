@@ -164,6 +164,12 @@ impl Configurations {
         last.map(|(_, members)| members.clone()).unwrap_or_default()
     }
 
+    /// The index from which the newest committed configuration holds.
+    pub fn newest_since(&self) -> u64 {
+        let last = self.history.last_key_value();
+        last.map_or(0, |(since, _)| *since)
+    }
+
     /// Those by which `index` may be committed: nodes follow a change when they have applied it, and
     /// the next waits for that, so it is the newest up to there or the one before.
     pub fn in_force(&self, index: u64) -> impl Iterator<Item = &Members> {
