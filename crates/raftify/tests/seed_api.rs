@@ -4,6 +4,9 @@
 //! as `#[actix_rt::main]` makes one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/waiting.rs"]
+mod waiting;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
@@ -23,6 +26,7 @@ use raftify::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use waiting::until;
 
 /// A key gets a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,17 +188,6 @@ async fn is_leader_by_message(raft: &Raft) -> bool {
 fn free_addr() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
-}
-
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while !done().await {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "never happened: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Three members, each of whom asks the one before it.

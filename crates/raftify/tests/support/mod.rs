@@ -9,9 +9,11 @@
 
 pub mod cluster;
 pub mod simulated;
+mod waiting;
 pub mod world;
 
-use std::future::Future;
+pub(crate) use waiting::until;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -101,17 +103,5 @@ impl Transport for NoTransport {
     }
     fn shutdown(&self) -> BoxFuture<'static, ()> {
         Box::pin(async {})
-    }
-}
-
-/// Polls until `done` says so; fails the test after 30 seconds.
-pub async fn until<Fut: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> Fut) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while !done().await {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "never happened: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
