@@ -1,17 +1,37 @@
 //! Answers on their way to the callers.
 
 use super::Responder;
+use super::read::ReadAnswer;
 use crate::error::ProposeError;
+
+/// An answer and the caller that waits for it.
+pub(crate) trait Answer: Send + 'static {
+    /// Wakes the caller with it. A caller that has gone does not matter.
+    fn give(self);
+}
+
+impl<R: Send + 'static> Answer for (Responder<R>, Result<R, ProposeError>) {
+    fn give(self) {
+        self.0.answer(self.1);
+    }
+}
+
+impl Answer for ReadAnswer {
+    fn give(self) {
+        match self {
+            Self::Index(reply, index) => drop(reply.send(Ok(index))),
+            Self::Query(reply, answer) => drop(reply.send(answer)),
+        }
+    }
+}
 
 /// The answers of one batch. To wake a task from outside of its runtime costs a system call each
 /// time; so they go over together, and the runtime wakes its own.
-pub(crate) struct Due<R> {
-    gathered: Option<Vec<Answered<R>>>,
+pub(crate) struct Due<A> {
+    gathered: Option<Vec<A>>,
 }
 
-type Answered<R> = (Responder<R>, Result<R, ProposeError>);
-
-impl<R: Send + 'static> Due<R> {
+impl<A: Answer> Due<A> {
     /// None yet; `gathers` where callers would be woken from another thread.
     pub(crate) fn new(gathers: bool) -> Self {
         Self {
@@ -20,10 +40,10 @@ impl<R: Send + 'static> Due<R> {
     }
 
     /// Answers, at once or with the others.
-    pub(crate) fn answer(&mut self, waiter: Responder<R>, answer: Result<R, ProposeError>) {
+    pub(crate) fn answer(&mut self, answer: A) {
         match &mut self.gathered {
-            Some(gathered) => gathered.push((waiter, answer)),
-            None => waiter.answer(answer),
+            Some(gathered) => gathered.push(answer),
+            None => answer.give(),
         }
     }
 
@@ -33,8 +53,8 @@ impl<R: Send + 'static> Due<R> {
             return;
         };
         tokio::spawn(async move {
-            for (waiter, answer) in gathered {
-                waiter.answer(answer);
+            for answer in gathered {
+                answer.give();
             }
         });
     }

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, Message};
-use tokio::sync::oneshot;
 
 use super::Responder;
-use crate::error::{MembershipError, ReadError};
+use super::read::{Query, Read};
+use crate::error::MembershipError;
 use crate::membership::{ChangeReply, ClusterJoinTicket, SystemState};
 use crate::snapshot::SnapshotDescriptor;
-
-/// Whoever waits for a read index.
-pub(crate) type ReadReply = oneshot::Sender<Result<u64, ReadError>>;
 
 /// The framework's own replicated state as of one index; a snapshot at that index holds it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,12 +53,9 @@ pub(crate) enum ApplyItem<R> {
         responses: Vec<Message>,
     },
     /// Answer these when `index` has been applied.
-    Reads { index: u64, replies: Vec<ReadReply> },
+    Reads { index: u64, reads: Vec<Read> },
     /// Ask the state machine as it is.
-    Query {
-        request: Bytes,
-        reply: oneshot::Sender<Result<Bytes, ReadError>>,
-    },
+    Query(Query),
     /// Make a snapshot of what has been applied.
     Snapshot,
 }

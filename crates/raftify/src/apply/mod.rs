@@ -5,9 +5,11 @@
 
 mod delivery;
 mod item;
+mod read;
 mod responder;
 mod task;
 
-pub(crate) use item::{Applied, AppliedSystem, ApplyEvent, ApplyItem, ReadReply, SystemOutcome};
+pub(crate) use item::{Applied, AppliedSystem, ApplyEvent, ApplyItem, SystemOutcome};
+pub(crate) use read::{Query, Read};
 pub(crate) use responder::Responder;
 pub(crate) use task::{ApplyStart, ApplyTask};

@@ -8,8 +8,9 @@ use raft::eraftpb::Entry;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use super::delivery::Due;
-use super::{Applied, AppliedSystem, ApplyEvent, ApplyItem, ReadReply, Responder, SystemOutcome};
+use super::delivery::{Answer as _, Due};
+use super::read::ReadAnswer;
+use super::{Applied, AppliedSystem, ApplyEvent, ApplyItem, Query, Read, Responder, SystemOutcome};
 use crate::error::{ProposeError, ReadError, UnknownCause};
 use crate::log_entry::AbstractLogEntry;
 use crate::node::NodeView;
@@ -17,6 +18,10 @@ use crate::node::metrics::{Counters, add};
 use crate::node::worker::Placement;
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
 use crate::state_machine::{AbstractStateMachine, ApplyError, Committed, SnapshotSource};
+
+/// So many queries follow each other before others on this thread get their turn. Not fewer:
+/// callers that are answered together ask again together, and a batch that is torn apart stays so.
+const QUERIES_IN_TURN_MAX: usize = 1024;
 
 /// A broken state machine or snapshot: this node cannot go on.
 struct Broken(String);
@@ -51,7 +56,7 @@ pub(crate) struct ApplyTask<F: AbstractStateMachine> {
     applied: mpsc::UnboundedSender<Applied>,
     /// Shows what has been applied without waking the loop for it.
     view: watch::Sender<NodeView>,
-    reads: BTreeMap<u64, Vec<ReadReply>>,
+    reads: BTreeMap<u64, Vec<Read>>,
     counters: Arc<Counters>,
     reads_applying: Arc<AtomicUsize>,
     placement: Placement,
@@ -158,19 +163,19 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
                     .send(ApplyEvent::Restored { index, responses })
                     .ok();
             }
-            ApplyItem::Reads { index, replies } => {
-                self.reads.entry(index).or_default().extend(replies);
+            ApplyItem::Reads { index, reads } if index <= self.applied_index => {
+                self.answer_reads(index, reads).await;
             }
-            ApplyItem::Query { request, reply } => {
-                let answer = self.fsm.query(request).await;
+            ApplyItem::Reads { index, reads } => {
+                self.reads.entry(index).or_default().extend(reads);
+            }
+            ApplyItem::Query(query) => {
+                self.ask(query).await.give();
                 self.reads_applying.fetch_sub(1, Ordering::Relaxed);
-                reply
-                    .send(answer.map_err(|error| ReadError::Rejected(error.to_string())))
-                    .ok();
             }
             ApplyItem::Snapshot => self.snapshot().await,
         }
-        self.answer_reads();
+        self.answer_due_reads().await;
         Ok(())
     }
 
@@ -248,7 +253,7 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
                 }
             };
             if let Some(waiter) = waiter {
-                due.answer(waiter, answer);
+                due.answer((waiter, answer));
             }
         }
         due.deliver();
@@ -289,19 +294,42 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
         Ok(())
     }
 
-    fn answer_reads(&mut self) {
+    /// Answers the reads that waited for what has been applied.
+    async fn answer_due_reads(&mut self) {
         while let Some(first) = self.reads.first_entry()
             && *first.key() <= self.applied_index
         {
-            let index = *first.key();
-            let replies = first.remove();
-            add(&self.counters.reads, replies.len() as u64);
-            self.reads_applying
-                .fetch_sub(replies.len(), Ordering::Relaxed);
-            for reply in replies {
-                reply.send(Ok(index)).ok();
+            let (index, reads) = first.remove_entry();
+            self.answer_reads(index, reads).await;
+        }
+    }
+
+    /// Answers reads that are linearizable from `index` on, which has been applied. They count as
+    /// waiting until the last of them is answered.
+    async fn answer_reads(&mut self, index: u64, reads: Vec<Read>) {
+        let count = reads.len();
+        let mut due = Due::new(self.wakes_across_threads() && count > 1);
+        for (position, read) in reads.into_iter().enumerate() {
+            if position % QUERIES_IN_TURN_MAX == QUERIES_IN_TURN_MAX - 1 {
+                tokio::task::yield_now().await;
+            }
+            match read {
+                Read::Index(reply) => due.answer(ReadAnswer::Index(reply, index)),
+                // Nobody would hear the answer.
+                Read::Query(query) if query.reply.is_closed() => {}
+                Read::Query(query) => due.answer(self.ask(query).await),
             }
         }
+        due.deliver();
+        add(&self.counters.reads, count as u64);
+        self.reads_applying.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Asks the state machine as it is.
+    async fn ask(&mut self, query: Query) -> ReadAnswer {
+        let answer = self.fsm.query(query.request).await;
+        let answer = answer.map_err(|error| ReadError::Rejected(error.to_string()));
+        ReadAnswer::Query(query.reply, answer)
     }
 
     /// Takes a view here and writes it elsewhere.

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,9 @@ use crate::membership::Peers;
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::Identity;
 use crate::transport::{Consistency, NodeStatus, Transport};
+
+/// The loop has ended.
+struct Closed;
 
 /// A cheap handle of a running node. Every method may be called from any task, at the same time
 /// as any other.
@@ -141,14 +145,27 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
     ) -> Result<T, ReadError> {
         let (sender, receiver) = oneshot::channel();
         let asked = async {
-            let sent = self.shared.tx_local.send(request(sender)).await;
-            sent.map_err(|_| ReadError::Stopped)?;
+            let sent = self.send_local(request(sender)).await;
+            sent.map_err(|Closed| ReadError::Stopped)?;
             receiver.await.map_err(|_| ReadError::Stopped)?
         };
         let late = |_| ReadError::NotConfirmed {
             leader: self.leader_hint(),
         };
         timeout_at(deadline, asked).await.map_err(late)?
+    }
+
+    /// Queues a request for the loop, waiting for room. Mostly there is some, and then it costs no
+    /// future.
+    async fn send_local(&self, request: LocalRequestMsg<L, F>) -> Result<(), Closed> {
+        match self.shared.tx_local.try_send(request) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(request)) => {
+                let sent = self.shared.tx_local.send(request).await;
+                sent.map_err(|_| Closed)
+            }
+            Err(TrySendError::Closed(_)) => Err(Closed),
+        }
     }
 
     /// A query of the state machine ([`AbstractStateMachine::query`]).
@@ -171,12 +188,9 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         patience: Duration,
     ) -> Result<Bytes, ReadError> {
         let deadline = Instant::now() + patience;
-        match consistency {
-            Consistency::Linearizable => drop(self.read_index_within(patience).await?),
-            Consistency::Stale => {}
-        }
         self.ask_read(deadline, |tx_msg| LocalRequestMsg::Query {
             request,
+            consistency,
             tx_msg,
         })
         .await
@@ -228,8 +242,8 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         let deadline = Instant::now() + self.shared.config.change_timeout;
         let (sender, receiver) = oneshot::channel();
         let asked = async {
-            let sent = self.shared.tx_local.send(request(sender)).await;
-            sent.map_err(|_| MembershipError::Stopped)?;
+            let sent = self.send_local(request(sender)).await;
+            sent.map_err(|Closed| MembershipError::Stopped)?;
             receiver.await.map_err(|_| MembershipError::Stopped)
         };
         let late = MembershipError::Unknown(UnknownCause::Deadline);

@@ -29,12 +29,12 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 self.reads.refused(&confirmed.request_ctx);
                 continue;
             }
-            if let Some(replies) = self.reads.finish(&confirmed.request_ctx) {
+            if let Some(reads) = self.reads.finish(&confirmed.request_ctx) {
                 self.reads_applying
-                    .fetch_add(replies.len(), Ordering::Relaxed);
+                    .fetch_add(reads.len(), Ordering::Relaxed);
                 self.to_apply(ApplyItem::Reads {
                     index: confirmed.index,
-                    replies,
+                    reads,
                 })?;
             }
         }

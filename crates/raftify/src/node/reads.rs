@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::apply::ReadReply;
+use crate::apply::Read;
 
 /// Rounds that may wait for the quorum at a time; later reads wait for the next turn.
 const ROUNDS_MAX: usize = 64;
 
 struct Round {
-    replies: Vec<ReadReply>,
+    reads: Vec<Read>,
     age_ticks: usize,
 }
 
@@ -23,8 +23,10 @@ pub(crate) struct Reads {
     /// Distinguishes this process's contexts from those of an earlier one.
     incarnation: u64,
     next: u64,
-    waiting: Vec<ReadReply>,
+    waiting: Vec<Read>,
     rounds: BTreeMap<u64, Round>,
+    /// How many reads the rounds hold.
+    in_rounds: usize,
     retry_ticks: usize,
 }
 
@@ -36,17 +38,18 @@ impl Reads {
             next: 0,
             waiting: Vec::new(),
             rounds: BTreeMap::new(),
+            in_rounds: 0,
             retry_ticks: retry_ticks.max(1),
         }
     }
 
-    pub(crate) fn push(&mut self, reply: ReadReply) {
-        self.waiting.push(reply);
+    pub(crate) fn push(&mut self, read: Read) {
+        self.waiting.push(read);
     }
 
+    /// How many reads wait for a quorum.
     pub(crate) fn len(&self) -> usize {
-        let in_rounds: usize = self.rounds.values().map(|round| round.replies.len()).sum();
-        self.waiting.len().saturating_add(in_rounds)
+        self.waiting.len().saturating_add(self.in_rounds)
     }
 
     /// Whether a new round is about to begin while others are under way.
@@ -60,31 +63,33 @@ impl Reads {
             return None;
         }
         self.next = self.next.wrapping_add(1);
-        let replies = std::mem::take(&mut self.waiting);
-        self.rounds.insert(
-            self.next,
-            Round {
-                replies,
-                age_ticks: 0,
-            },
-        );
+        let reads = std::mem::take(&mut self.waiting);
+        self.in_rounds = self.in_rounds.saturating_add(reads.len());
+        let age_ticks = 0;
+        self.rounds.insert(self.next, Round { reads, age_ticks });
         Some(self.context(self.next))
     }
 
     /// The core did not take the round (no leader is known): it waits for a next try.
     pub(crate) fn refused(&mut self, context: &Bytes) {
-        if let Some(replies) = self.finish(context) {
-            self.waiting.extend(replies);
+        if let Some(reads) = self.finish(context) {
+            self.waiting.extend(reads);
         }
     }
 
-    /// The replies of a confirmed round; `None` when it is not ours, or was asked again.
-    pub(crate) fn finish(&mut self, context: &Bytes) -> Option<Vec<ReadReply>> {
+    /// The reads of a confirmed round; `None` when it is not ours, or was asked again.
+    pub(crate) fn finish(&mut self, context: &Bytes) -> Option<Vec<Read>> {
         let (incarnation, number) = parse(context)?;
         if incarnation != self.incarnation {
             return None;
         }
-        self.rounds.remove(&number).map(|round| round.replies)
+        self.take_round(number)
+    }
+
+    fn take_round(&mut self, number: u64) -> Option<Vec<Read>> {
+        let round = self.rounds.remove(&number)?;
+        self.in_rounds = self.in_rounds.saturating_sub(round.reads.len());
+        Some(round.reads)
     }
 
     /// One tick: rounds that are too old wait for another attempt, callers that went are dropped.
@@ -97,11 +102,11 @@ impl Reads {
             }
         }
         for number in late {
-            if let Some(round) = self.rounds.remove(&number) {
-                self.waiting.extend(round.replies);
+            if let Some(reads) = self.take_round(number) {
+                self.waiting.extend(reads);
             }
         }
-        self.waiting.retain(|reply| !reply.is_closed());
+        self.waiting.retain(|read| !read.is_closed());
     }
 
     fn context(&self, number: u64) -> Bytes {
@@ -129,7 +134,7 @@ mod tests {
     fn a_late_answer_to_an_earlier_attempt_is_ignored() {
         let mut reads = Reads::new(7, 2);
         let (reply, _receiver) = oneshot::channel();
-        reads.push(reply);
+        reads.push(Read::Index(reply));
         let first = reads.begin().unwrap();
         reads.tick();
         reads.tick();
@@ -145,7 +150,7 @@ mod tests {
         let mut earlier = Reads::new(6, 2);
         let mut reads = Reads::new(7, 2);
         for side in [&mut earlier, &mut reads] {
-            side.push(oneshot::channel().0);
+            side.push(Read::Index(oneshot::channel().0));
         }
         let context = earlier.begin().unwrap();
         reads.begin().unwrap();

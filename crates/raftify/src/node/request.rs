@@ -10,7 +10,7 @@ use crate::apply::Responder;
 use crate::error::{MembershipError, ReadError, SnapshotError};
 use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest, Peers};
 use crate::state_machine::AbstractStateMachine;
-use crate::transport::NodeStatus;
+use crate::transport::{Consistency, NodeStatus};
 
 /// An encoded entry on its way into the log, with whoever waits for the answer.
 ///
@@ -58,10 +58,12 @@ pub enum LocalRequestMsg<L, F: AbstractStateMachine> {
         /// The reply: the index confirmed.
         tx_msg: oneshot::Sender<Result<u64, ReadError>>,
     },
-    /// Ask the state machine, as it is now.
+    /// Ask the state machine: as it is now, or when a linearizable read is confirmed.
     Query {
         /// The user's request.
         request: Bytes,
+        /// How fresh the state machine must be.
+        consistency: Consistency,
         /// The reply.
         tx_msg: oneshot::Sender<Result<Bytes, ReadError>>,
     },

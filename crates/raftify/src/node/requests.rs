@@ -8,11 +8,12 @@ use super::core::{RaftNodeCore, survivable};
 use super::metrics::add;
 use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
 use super::waiters::Waiter;
-use crate::apply::{ApplyItem, ReadReply, Responder};
+use crate::apply::{ApplyItem, Query, Read, Responder};
 use crate::error::{Fatal, LeaderHint, MembershipError, ProposeError, ReadError};
 use crate::membership::{Peers, reserve_id_entry, user_entry};
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::LogReader;
+use crate::transport::Consistency;
 
 /// Proposals that may wait for a quorum, however small they are.
 const WAITING_PROPOSALS_MAX: usize = 1 << 18;
@@ -53,17 +54,14 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 self.add_peers(&peers)?;
                 tx_msg.send(()).ok();
             }
-            LocalRequestMsg::ReadIndex { tx_msg } => self.read(tx_msg),
-            LocalRequestMsg::Query { request, tx_msg } => {
-                if self.reads_are_full() {
-                    tx_msg.send(Err(ReadError::Busy(READS_FULL))).ok();
-                } else {
-                    self.reads_applying.fetch_add(1, Ordering::Relaxed);
-                    self.to_apply(ApplyItem::Query {
-                        request,
-                        reply: tx_msg,
-                    })?;
-                }
+            LocalRequestMsg::ReadIndex { tx_msg } => self.read(Read::Index(tx_msg)),
+            LocalRequestMsg::Query {
+                request,
+                consistency,
+                tx_msg,
+            } => {
+                let reply = tx_msg;
+                self.query(Query { request, reply }, consistency)?;
             }
             LocalRequestMsg::ChangeConfig { request, tx_msg } => {
                 match self.check_change(&request) {
@@ -218,12 +216,29 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.reads.len().saturating_add(applying) >= self.config.read_queue_max
     }
 
-    fn read(&mut self, reply: ReadReply) {
+    /// Takes a read that needs a confirmation.
+    fn read(&mut self, read: Read) {
         if self.reads_are_full() {
-            reply.send(Err(ReadError::Busy(READS_FULL))).ok();
-            return;
+            read.fail(ReadError::Busy(READS_FULL));
+        } else {
+            self.reads.push(read);
         }
-        self.reads.push(reply);
+    }
+
+    /// Takes a query. One that must be linearizable goes on from its confirmation to the state
+    /// machine without its caller.
+    fn query(&mut self, query: Query, consistency: Consistency) -> Result<(), Fatal> {
+        match consistency {
+            Consistency::Linearizable => self.read(Read::Query(query)),
+            Consistency::Stale if self.reads_are_full() => {
+                Read::Query(query).fail(ReadError::Busy(READS_FULL));
+            }
+            Consistency::Stale => {
+                self.reads_applying.fetch_add(1, Ordering::Relaxed);
+                self.to_apply(ApplyItem::Query(query))?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins a round for the reads that wait.

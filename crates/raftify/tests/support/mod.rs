@@ -14,6 +14,7 @@ pub mod world;
 
 pub(crate) use waiting::until;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,11 +29,17 @@ use raftify::{BoxError, ClusterJoinTicket, MembershipError, ProposeError};
 #[derive(Clone, Default)]
 pub struct Journal {
     lines: Arc<Mutex<Vec<String>>>,
+    queries: Arc<AtomicUsize>,
 }
 
 impl Journal {
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
+    }
+
+    /// How many queries it was asked.
+    pub fn queries(&self) -> usize {
+        self.queries.load(Ordering::Relaxed)
     }
 }
 
@@ -64,6 +71,7 @@ impl AbstractStateMachine for Journal {
     }
 
     async fn query(&mut self, request: Bytes) -> Result<Bytes, BoxError> {
+        self.queries.fetch_add(1, Ordering::Relaxed);
         let wanted: usize = std::str::from_utf8(&request)?.parse()?;
         let line = self.lines().get(wanted).cloned().ok_or("no such line")?;
         Ok(Bytes::from(line))
