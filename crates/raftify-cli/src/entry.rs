@@ -38,10 +38,19 @@ fn describe(entry: &Entry) -> (&'static str, String) {
         EntryKind::Blank => ("term start", String::new()),
         EntryKind::User => ("user", preview(&entry.data)),
         EntryKind::ReserveId(addr) => ("reserve id", format!("for a joiner at {addr}")),
+        EntryKind::Incarnations(Ok(named)) => ("directories", describe_named(&named)),
+        EntryKind::Incarnations(Err(reason)) => ("directories", format!("damaged: {reason}")),
         EntryKind::Change(Ok((change, peers))) => ("change", describe_change(&change, &peers)),
         EntryKind::Change(Err(reason)) => ("change", format!("damaged: {reason}")),
         EntryKind::Foreign => ("unknown", preview(&entry.data)),
     }
+}
+
+fn describe_named(named: &[ChangedPeer]) -> String {
+    let named = named
+        .iter()
+        .map(|peer| format!("{} is {:016x}", peer.id, peer.incarnation));
+    named.collect::<Vec<_>>().join("; ")
 }
 
 fn describe_change(change: &ConfChangeV2, peers: &[ChangedPeer]) -> String {
@@ -119,6 +128,19 @@ mod tests {
         );
         let leave = describe_change(&ConfChangeV2::default(), &[]);
         assert_eq!(leave, "leave the joint configuration");
+    }
+
+    #[test]
+    fn directories_are_told_as_the_cluster_knows_them() {
+        let named = [(1, 0xa0), (2, 0xb0)].map(|(id, incarnation)| ChangedPeer {
+            id,
+            incarnation,
+            ..ChangedPeer::default()
+        });
+        assert_eq!(
+            describe_named(&named),
+            "1 is 00000000000000a0; 2 is 00000000000000b0"
+        );
     }
 
     #[test]

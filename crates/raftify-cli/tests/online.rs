@@ -64,6 +64,11 @@ impl Node {
             .await
             .unwrap()
             .unwrap();
+        // Then its log grows by nothing that no test asked for.
+        let is_named = async || raft.peers().await.unwrap().get(1).unwrap().incarnation != 0;
+        while !is_named().await {
+            tokio::task::yield_now().await;
+        }
         let addr = raft.local_addr().to_string();
         Self {
             addr,

@@ -3,9 +3,9 @@
 //! A node on a wiped disk has forgotten votes and entries that it promised. Its peers must refuse
 //! it under its old id, by the incarnation of its directory; an operator removes it and lets it
 //! join again under a new one. One at a time: what a second wiped disk takes with it may be the last
-//! copy. And only when all others have met the node: who meets it afterwards for the first time
-//! takes it for what it says (a founder's incarnation is in no log; see `docs/testing.md`). And only
-//! when the others know that their configuration is committed: they follow it from then on.
+//! copy. And only when all others know the node's directory, by the log or a first contact: who knows
+//! nothing of it takes it for what it says (see `docs/testing.md`). And only when the others know that
+//! their configuration is committed: they follow it from then on.
 
 use std::time::Duration;
 
@@ -27,14 +27,7 @@ pub fn wipe(world: &World, target: u64, comes_after: Duration) {
         return;
     }
     world.observer.inject(Fault::Wipes, "disks wiped");
-    world.wipe(target);
-    world.start(target);
-    let world = world.clone();
-    tokio::spawn(async move {
-        sleep(comes_after).await;
-        replace(&world, target).await;
-        world.end_operation();
-    });
+    come_back_empty(world, target, comes_after);
 }
 
 /// Flips a bit on the disk of `target` while its process is down. If the node finds out, it must
@@ -55,6 +48,12 @@ pub fn flip(world: &World, target: u64, comes_after: Duration) {
         return;
     }
     world.observer.inject(Fault::BitFlips, "damage found");
+    come_back_empty(world, target, comes_after);
+}
+
+/// Starts `target` under its old id on an empty disk; an operator replaces it after a while, and the
+/// operation is over.
+fn come_back_empty(world: &World, target: u64, comes_after: Duration) {
     world.wipe(target);
     world.start(target);
     let world = world.clone();
@@ -70,7 +69,7 @@ fn may_be_wiped(world: &World, target: u64) -> bool {
     members.outgoing.is_empty()
         && members.voters.len() >= VOTERS_MIN
         && members.voters.contains(&target)
-        && world.network.is_known_to_all(target, &world.ids())
+        && world.is_known_to_all(target)
         && world.observer.others_know_members(target)
 }
 

@@ -3,9 +3,9 @@
 
 mod support;
 
-use raftify::membership::{ConfChangeRequest, NodeChange};
+use raftify::membership::{ConfChangeRequest, NodeChange, SystemState};
 use raftify::storage::{LogReader as _, StableStorage as _};
-use raftify::transport::{Consistency, NodeHandler};
+use raftify::transport::{Consistency, NodeHandler, Refusal};
 use raftify::{Config, InitialRole, MembershipError, Peer};
 use support::until;
 use support::world::{World, addr_of, members, world_config};
@@ -96,6 +96,78 @@ async fn a_joiner_that_is_restarted_before_it_joined_founds_no_cluster_of_its_ow
     world.node(2).join_cluster(vec![ticket]).await.unwrap();
     world.node(2).propose("joined".into()).await.unwrap();
     world.all_have(4).await;
+    world.stop_all().await;
+}
+
+#[tokio::test]
+async fn a_wiped_founder_is_refused_by_a_member_that_never_met_it() {
+    let mut world = World::new(Config {
+        initial_peers: Some(members(3)),
+        ..world_config()
+    });
+    world.network.cut_both(2, 3);
+    for id in 1..=3 {
+        world.start_node(id);
+    }
+    until("the one that both others hear leads", || async {
+        world.node(1).campaign().await.ok();
+        world.node(1).is_leader().await
+    })
+    .await;
+    world.propose_lines(1, "line", 5).await;
+    world.all_have(5).await;
+    let known = world.hosts[&2].inbox.identity().incarnation;
+    until("the disk of node 3 tells the directory of node 2", || {
+        let note = world.disk(3).log.reader().state().unwrap().system.unwrap();
+        let note = SystemState::decode(&note).unwrap();
+        std::future::ready(note.peers.get(2).unwrap().incarnation == known)
+    })
+    .await;
+    world.kill(1).await;
+    world.kill(2).await;
+    world.wipe(2);
+    world.network.heal();
+    world.start_node(2);
+    let origin = world.hosts[&2].inbox.origin_to(3);
+    let refusal = world.hosts[&3].inbox.check(&origin).unwrap_err();
+    assert!(
+        matches!(refusal, Refusal::WipedNode { id: 2, .. }),
+        "{refusal}"
+    );
+    world.kill(3).await;
+    world.start_node(3);
+    world.node(3).status().await.unwrap();
+    let refusal = world.hosts[&3].inbox.check(&origin).unwrap_err();
+    assert!(
+        matches!(refusal, Refusal::WipedNode { id: 2, .. }),
+        "{refusal}"
+    );
+    world.stop_all().await;
+}
+
+#[tokio::test]
+async fn a_joiner_that_shall_lead_wins_its_first_election() {
+    let mut world = World::start(3, world_config());
+    let leader = world.leader().await;
+    let ticket = NodeHandler::reserve_id(
+        &world.node(leader),
+        addr_of(4),
+        world.config.change_timeout,
+        false,
+    )
+    .await
+    .unwrap();
+    let joiner = Config {
+        initial_peers: Some(ticket.peers.clone()),
+        ..world.config.clone()
+    };
+    world.start_with(4, joiner);
+    world.node(4).join_cluster(vec![ticket]).await.unwrap();
+    let term = world.node(leader).status().await.unwrap().term;
+    world.node(leader).transfer_leader(4).await.unwrap();
+    assert_eq!(world.leader().await, 4);
+    let status = world.node(4).status().await.unwrap();
+    assert_eq!(status.term, term + 1, "an election was lost before");
     world.stop_all().await;
 }
 

@@ -15,6 +15,7 @@ mod recovery;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use raftify::membership::SystemState;
 use raftify::storage::files::sim::FileFault;
 use raftify::storage::files::{Files as _, SimFiles};
 use raftify::storage::{
@@ -149,6 +150,19 @@ impl Platter {
     /// What is on it, as far as that is known.
     pub fn reader(&self) -> MemoryReader {
         self.memory.reader()
+    }
+
+    /// Who its directory is, once it was claimed.
+    pub fn incarnation(&self) -> Option<u64> {
+        let identity = self.memory.identity();
+        identity.map(|identity| identity.incarnation)
+    }
+
+    /// Whose directory of `node` its node takes for the right one, as it noted.
+    pub fn known_incarnation_of(&self, node: u64) -> Option<u64> {
+        let note = self.memory.reader().state().ok()?.system?;
+        let note = SystemState::decode(&note).ok()?;
+        note.peers.get(node).map(|peer| peer.incarnation)
     }
 
     /// The process that uses it dies. A batch that is being written is lost, or written whole.

@@ -69,8 +69,6 @@ struct State {
     weather: Weather,
     nodes: BTreeMap<u64, Endpoint>,
     cuts: BTreeSet<(u64, u64)>,
-    /// Who has taken something of whom.
-    met: BTreeSet<(u64, u64)>,
     /// What is under way, by the moment of its arrival.
     under_way: BTreeMap<(Instant, u64), Sent>,
     sent: u64,
@@ -125,7 +123,6 @@ impl Network {
                 weather: Weather::default(),
                 nodes: BTreeMap::new(),
                 cuts: BTreeSet::new(),
-                met: BTreeSet::new(),
                 under_way: BTreeMap::new(),
                 sent: 0,
             })),
@@ -170,14 +167,6 @@ impl Network {
     /// Ends all cuts.
     pub fn reconnect(&self) {
         lock(&self.state).cuts.clear();
-    }
-
-    /// Whether each of `others` has taken something of `node`: only then does it know the
-    /// incarnation of its disk.
-    pub fn is_known_to_all(&self, node: u64, others: &[u64]) -> bool {
-        let state = lock(&self.state);
-        let mut others = others.iter().filter(|other| **other != node);
-        others.all(|other| state.met.contains(&(*other, node)))
     }
 
     fn endpoint(&self, node: u64) -> Option<Endpoint> {
@@ -302,10 +291,7 @@ impl Network {
             );
         }
         match endpoint.inbox.deliver(frame) {
-            Ok(()) => {
-                lock(&self.state).met.insert((to, from));
-                endpoint.inbox.heard_from(from, &addr);
-            }
+            Ok(()) => endpoint.inbox.heard_from(from, &addr),
             Err(refusal) => {
                 let of_wiped = matches!(
                     refusal,

@@ -155,6 +155,19 @@ impl World {
             .map(|machine| machine.platter.clone())
     }
 
+    /// Whether it is on the disks of all other machines which directory `id` has: under its id they
+    /// take no other one.
+    pub fn is_known_to_all(&self, id: u64) -> bool {
+        let Some(incarnation) = self.platter(id).and_then(|disk| disk.incarnation()) else {
+            return false;
+        };
+        let mut others = self.ids().into_iter().filter(|other| *other != id);
+        others.all(|other| {
+            let disk = self.platter(other);
+            disk.and_then(|disk| disk.known_incarnation_of(id)) == Some(incarnation)
+        })
+    }
+
     fn config(&self, clock_per_mille: u64, peers: Peers) -> Config {
         let base = &self.plan.config;
         let scale = |time: Duration| time * u32::try_from(clock_per_mille).unwrap_or(1_000) / 1_000;

@@ -13,6 +13,7 @@ use crate::error::CodecError;
 
 const CONTEXT_EMPTY_USER_ENTRY: u8 = 1;
 const CONTEXT_RESERVE_ID: u8 = 2;
+const CONTEXT_INCARNATIONS: u8 = 3;
 
 /// What an entry of the log is to the framework.
 #[derive(Debug, PartialEq)]
@@ -23,6 +24,9 @@ pub enum EntryKind {
     User,
     /// A request to reserve an id for a joiner at this address.
     ReserveId(String),
+    /// The data directories of members that no change of the configuration named (founders), as a
+    /// leader met them; or why its bytes are none.
+    Incarnations(Result<Vec<ChangedPeer>, String>),
     /// A configuration change, or why its bytes are none.
     Change(Result<(ConfChangeV2, Vec<ChangedPeer>), String>),
     /// An internal entry of a later version; skipped by all that do not know it.
@@ -71,6 +75,23 @@ pub(crate) fn reserve_id_entry(raft_addr: &str) -> Entry {
     Entry {
         data: Bytes::copy_from_slice(raft_addr.as_bytes()),
         context: Bytes::from_static(&[CONTEXT_RESERVE_ID]),
+        ..Entry::default()
+    }
+}
+
+/// The entry that names the data directories of members: pairs of id and incarnation.
+pub(crate) fn incarnations_entry(members: &[(u64, u64)]) -> Entry {
+    let peers = members.iter().map(|(id, incarnation)| ChangedPeer {
+        id: *id,
+        incarnation: *incarnation,
+        ..ChangedPeer::default()
+    });
+    let named = ChangeContext {
+        peers: peers.collect(),
+    };
+    Entry {
+        data: named.encode_to_vec().into(),
+        context: Bytes::from_static(&[CONTEXT_INCARNATIONS]),
         ..Entry::default()
     }
 }
@@ -145,6 +166,9 @@ fn classify_normal(entry: &Entry) -> EntryKind {
         Some(&CONTEXT_RESERVE_ID) => {
             EntryKind::ReserveId(String::from_utf8_lossy(&entry.data).into_owned())
         }
+        Some(&CONTEXT_INCARNATIONS) => {
+            EntryKind::Incarnations(decode_context(&entry.data).map_err(|e| e.to_string()))
+        }
         Some(_) => EntryKind::Foreign,
     }
 }
@@ -201,6 +225,20 @@ mod tests {
             classify(&reserve_id_entry("a:1")),
             EntryKind::ReserveId("a:1".into())
         );
+        let EntryKind::Incarnations(Ok(named)) = classify(&incarnations_entry(&[(2, 20), (3, 30)]))
+        else {
+            panic!("names nobody");
+        };
+        let named: Vec<_> = named.iter().map(|p| (p.id, p.incarnation)).collect();
+        assert_eq!(named, [(2, 20), (3, 30)]);
+        let damaged = Entry {
+            data: Bytes::from_static(&[0xff; 3]),
+            ..incarnations_entry(&[])
+        };
+        assert!(matches!(
+            classify(&damaged),
+            EntryKind::Incarnations(Err(_))
+        ));
         let later = Entry {
             context: Bytes::from_static(&[99]),
             ..Entry::default()

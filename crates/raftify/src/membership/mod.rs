@@ -9,7 +9,9 @@ mod ticket;
 
 pub use change::{ChangeReply, ConfChangeRequest, NodeChange};
 pub use context::{ChangedPeer, EntryKind, classify};
-pub(crate) use context::{conf_change, describe_context, reserve_id_entry, user_entry};
+pub(crate) use context::{
+    conf_change, describe_context, incarnations_entry, reserve_id_entry, user_entry,
+};
 pub use peers::{InitialRole, Peer, Peers};
 pub use system::SystemState;
 pub use ticket::ClusterJoinTicket;

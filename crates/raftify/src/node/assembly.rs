@@ -249,6 +249,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             placement: self.placement,
             system,
             local: opened.local,
+            named_term: 0,
             note: Default::default(),
             addresses_changed: true,
             waiters: Waiters::new(),

@@ -60,6 +60,10 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 (false, SystemOutcome::Nothing)
             }
             EntryKind::ReserveId(addr) => (true, SystemOutcome::Reserved(self.reserve(addr))),
+            EntryKind::Incarnations(named) => {
+                let named = named.unwrap_or_default();
+                (self.apply_incarnations(&named)?, SystemOutcome::Nothing)
+            }
             EntryKind::Change(Err(reason)) => (
                 false,
                 SystemOutcome::Changed(Err(MembershipError::NotApplicable(reason))),

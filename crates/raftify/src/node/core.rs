@@ -62,6 +62,9 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) system: Arc<AppliedSystem>,
     /// Addresses and incarnations that this node knows by itself, not by the log.
     pub(super) local: super::address_book::AddressBook,
+    /// The term in which this node, as its leader, has named all directories that it knows; 0 when
+    /// there may be news.
+    pub(super) named_term: u64,
     /// The note of it on its way to the log's store.
     pub(super) note: super::address_book::NoteState,
     /// Set when an address changed since the view was shown.
@@ -206,6 +209,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.flush_proposals()?;
             self.reads_to_core()?;
             self.run_due_ticks()?;
+            self.name_incarnations()?;
             self.tell_commit_if_due()?;
             self.ready_passes()?;
             self.plan_commit_notice();

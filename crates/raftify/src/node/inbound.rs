@@ -145,6 +145,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         if id == 0 || id == self.identity.node_id || !self.local.meet(id, incarnation) {
             return Ok(());
         }
+        self.named_term = 0;
         self.write_note(vec![(id, incarnation)])
     }
 
@@ -167,7 +168,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     pub(super) fn noted(&mut self, met: Vec<(u64, u64)>) -> Result<(), Fatal> {
         for (id, incarnation) in met {
             // It may have been removed, or named by the log, while the note was on its way.
-            if self.local.knows(id, incarnation) {
+            if self.local.incarnation(id) == Some(incarnation) {
                 self.inbox.set_incarnation(id, Some(incarnation));
             }
         }
@@ -229,6 +230,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.leaves_at = None;
         }
         self.addresses_changed = true;
+        self.named_term = 0;
         self.write_note(Vec::new())
     }
 }

@@ -15,6 +15,7 @@ mod entropy;
 mod handle;
 mod handler;
 mod inbound;
+mod incarnations;
 mod leadership;
 mod log_backlog;
 mod log_view;

@@ -165,6 +165,12 @@ impl World {
             .unwrap();
     }
 
+    /// Takes what is on the disk of a node that does not run.
+    pub fn wipe(&mut self, id: u64) {
+        assert!(!self.hosts.contains_key(&id), "node {id} runs");
+        self.disks.remove(&id);
+    }
+
     /// Ends a node as a shutdown does.
     pub async fn stop(&mut self, id: u64) -> Result<(), Fatal> {
         self.hosts[&id].node.stop();
