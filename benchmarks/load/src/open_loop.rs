@@ -18,6 +18,8 @@ use crate::usage::Meter;
 /// Operations that may be under way. What would be more is refused here and counts as failed: the
 /// rate is more than is possible.
 const UNDER_WAY_MAX: usize = 100_000;
+/// Operations that are begun together; what is due beyond them follows at once.
+const TOGETHER_MAX: usize = 1_024;
 /// How long the last operations are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -75,6 +77,10 @@ pub async fn open_loop<C: Fork + Sync>(
 }
 
 /// Begins each operation at its time.
+///
+/// All that are due when the thread wakes go to the runtime together and become tasks there: to spawn
+/// each from outside costs a lock and often a system call, which at a high rate is more than the
+/// operation itself takes of the machine.
 fn pace<C: Fork + Sync>(
     shared: &Arc<Shared<C>>,
     begins: Instant,
@@ -89,25 +95,42 @@ fn pace<C: Fork + Sync>(
             std::thread::sleep(intended - now);
             continue;
         }
-        shared.begin(intended, runtime);
-        intended += step;
+        let mut due = Vec::new();
+        while intended <= now && intended < shared.span.ends && due.len() < TOGETHER_MAX {
+            if shared.admit() {
+                due.push(intended);
+            }
+            intended += step;
+        }
+        let shared = Arc::clone(shared);
+        runtime.spawn(async move {
+            for intended in due {
+                shared.begin(intended);
+            }
+        });
     }
 }
 
 impl<C: Fork + Sync> Shared<C> {
-    fn begin(self: &Arc<Self>, intended: Instant, runtime: &Handle) {
-        if self.under_way.fetch_add(1, Ordering::AcqRel) >= UNDER_WAY_MAX {
+    /// Counts an operation as under way; false when there are too many.
+    fn admit(&self) -> bool {
+        let fits = self.under_way.fetch_add(1, Ordering::AcqRel) < UNDER_WAY_MAX;
+        if !fits {
             self.under_way.fetch_sub(1, Ordering::AcqRel);
             lock(&self.outcomes).failed("too many under way".into());
-            return;
         }
+        fits
+    }
+
+    /// Begins an operation that was admitted.
+    fn begin(self: &Arc<Self>, intended: Instant) {
         let idle = lock(&self.idle).pop();
         let mut client = idle.unwrap_or_else(|| {
             let number = self.made.fetch_add(1, Ordering::Relaxed);
             self.first.fork(number)
         });
         let shared = Arc::clone(self);
-        runtime.spawn(async move {
+        tokio::spawn(async move {
             let result = client.operate().await;
             let ended = Instant::now();
             {

@@ -68,7 +68,7 @@ impl ProposalStream {
         timeout: Duration,
     ) -> Result<Self, ProposeError> {
         let queue = Arc::new(Queue::default());
-        let batches = Batches(Arc::clone(&queue));
+        let batches = Batches::new(Arc::clone(&queue));
         let answers = remote.open_proposals(batches, timeout).await?;
         tokio::spawn(receive(Arc::clone(&queue), answers));
         Ok(Self {
@@ -213,13 +213,35 @@ async fn receive(
 }
 
 /// What waits, in batches.
-struct Batches(Arc<Queue>);
+///
+/// One caller's proposal wakes the task that polls this, and a runtime likes to run it right behind
+/// that caller: then each proposal would be a message of its own, with all that a message costs both
+/// ends. So while there are several callers, those that can run have their turn first. A caller
+/// that is alone is not held up.
+struct Batches {
+    queue: Arc<Queue>,
+    /// Set when the others have had their turn.
+    others_had_turn: bool,
+    /// Whether the last batch was of several callers.
+    was_shared: bool,
+}
+
+impl Batches {
+    fn new(queue: Arc<Queue>) -> Self {
+        Self {
+            queue,
+            others_had_turn: false,
+            was_shared: false,
+        }
+    }
+}
 
 impl Stream for Batches {
     type Item = ProposeBatch;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ProposeBatch>> {
-        let mut state = self.0.state();
+        let this = self.get_mut();
+        let mut state = this.queue.state();
         if state.queue.is_empty() {
             if state.closed {
                 return Poll::Ready(None);
@@ -227,6 +249,14 @@ impl Stream for Batches {
             state.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
+        let more_may_come = this.was_shared || state.waiting.len() > 1;
+        if more_may_come && !this.others_had_turn {
+            this.others_had_turn = true;
+            drop(state);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.others_had_turn = false;
         let mut proposals = Vec::new();
         let mut bytes = 0;
         while let Some(proposal) = state.queue.pop_front() {
@@ -239,6 +269,7 @@ impl Stream for Batches {
                 break;
             }
         }
+        this.was_shared = proposals.len() > 1;
         Poll::Ready(Some(ProposeBatch { proposals }))
     }
 }

@@ -1,8 +1,9 @@
 //! Real time to ticks. Ticks that were missed are counted and capped.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Says how many ticks are due.
 pub(crate) struct Ticker {
@@ -10,6 +11,8 @@ pub(crate) struct Ticker {
     next: Instant,
     ticks_max: u32,
     wake_now: bool,
+    /// The runtime's timer, kept from wait to wait.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 /// What has passed since the last look.
@@ -34,6 +37,7 @@ impl Ticker {
             next: Instant::now() + interval,
             ticks_max,
             wake_now: false,
+            alarm: None,
         }
     }
 
@@ -42,7 +46,25 @@ impl Ticker {
         if std::mem::take(&mut self.wake_now) {
             return;
         }
-        sleep_until(earlier.map_or(self.next, |at| at.min(self.next))).await;
+        let due = earlier.map_or(self.next, |at| at.min(self.next));
+        self.sleep_until(due).await;
+    }
+
+    /// The alarm is only ever pulled forward here, and put off when it rings too early. A timer that
+    /// is made anew for each turn of the loop wakes the runtime each time that it is the earliest,
+    /// with a system call to say so and another to hear it.
+    async fn sleep_until(&mut self, due: Instant) {
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if alarm.deadline() > due {
+            alarm.as_mut().reset(due);
+        }
+        loop {
+            alarm.as_mut().await;
+            if alarm.deadline() >= due {
+                return;
+            }
+            alarm.as_mut().reset(due);
+        }
     }
 
     /// Lets the next wait end at once.
@@ -101,5 +123,21 @@ mod tests {
         assert!(due.late > Duration::from_secs(59));
         ticker.wait(None).await;
         assert_eq!(ticker.due().ticks, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_when_it_is_due_whatever_earlier_ones_waited_for() {
+        let millis = Duration::from_millis;
+        let mut ticker = Ticker::new(millis(100), 10);
+        let begun = Instant::now();
+        // Given up before it ended, as the loop does when something else wakes it.
+        let given_up = ticker.wait(Some(begun + millis(40)));
+        assert!(tokio::time::timeout(millis(10), given_up).await.is_err());
+        ticker.wait(Some(begun + millis(70))).await;
+        assert_eq!(begun.elapsed(), millis(70));
+        ticker.wait(None).await;
+        assert_eq!((begun.elapsed(), ticker.due().ticks), (millis(100), 1));
+        ticker.wait(Some(begun + millis(20))).await;
+        assert_eq!(begun.elapsed(), millis(100), "what is past is due at once");
     }
 }
