@@ -121,6 +121,11 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed.
     pub fn draw(seed: u64) -> Self {
+        Self::draw_with(seed, &[])
+    }
+
+    /// The plan of a seed that has these faults too.
+    pub fn draw_with(seed: u64, with: &[Fault]) -> Self {
         let mut rng = Rng::named(seed, Part::Plan, &[]);
         // Some runs have a few faults that happen often, some have most of them.
         let chance = *rng.pick(&[200, 400, 700]).unwrap_or(&400);
@@ -149,6 +154,7 @@ impl Plan {
                 faults.insert(fault);
             }
         }
+        faults.extend(with);
         let mut config = config(&mut rng);
         if faults.contains(&Fault::Membership) {
             // Who was removed and cut off before it heard of it asks for votes as long as it runs.

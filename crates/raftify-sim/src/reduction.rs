@@ -1,4 +1,5 @@
-//! What is left out of a run, so that what remains of a failure can be read.
+//! What is left out of a run, so that what remains of a failure can be read; and what is switched on
+//! in each, so that what needs it is met sooner.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,9 +9,12 @@ use clap::{Parser as _, ValueEnum as _};
 
 use crate::plan::Fault;
 
-/// What is left out of the plan of a seed.
+/// What is left out of the plan of a seed, or put into it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct Reduction {
+    /// Kinds of faults that every seed has, whatever it draws.
+    #[arg(long, value_delimiter = ',', value_name = "FAULT,..")]
+    pub with: Vec<Fault>,
     /// Kinds of faults that are switched off.
     #[arg(long, value_delimiter = ',', value_name = "FAULT,..")]
     pub without: Vec<Fault>,
@@ -78,17 +82,19 @@ impl FromStr for Numbers {
     }
 }
 
+fn names(faults: &[Fault]) -> String {
+    let values = faults.iter().filter_map(|fault| fault.to_possible_value());
+    let names: Vec<String> = values.map(|value| value.get_name().to_owned()).collect();
+    names.join(",")
+}
+
 /// As options of the command line, each with a blank before it.
 impl fmt::Display for Reduction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.without.is_empty() {
-            let names: Vec<String> = self
-                .without
-                .iter()
-                .filter_map(|fault| fault.to_possible_value())
-                .map(|value| value.get_name().to_owned())
-                .collect();
-            write!(f, " --without {}", names.join(","))?;
+        for (option, faults) in [("with", &self.with), ("without", &self.without)] {
+            if !faults.is_empty() {
+                write!(f, " --{option} {}", names(faults))?;
+            }
         }
         if !self.skip.0.is_empty() {
             write!(f, " --skip {}", self.skip)?;
@@ -145,6 +151,7 @@ mod tests {
     #[test]
     fn a_reduction_is_read_as_it_is_written() {
         let reduction = Reduction {
+            with: vec![Fault::Membership],
             without: vec![Fault::OneWayCuts, Fault::Loss],
             skip: "2-3".parse().unwrap(),
             nodes: Some(3),

@@ -63,7 +63,7 @@ pub fn run(seed: u64, readable: bool) -> Report {
 
 /// As [`run`], with less.
 pub fn run_reduced(seed: u64, reduction: &Reduction, readable: bool) -> Report {
-    let plan = Plan::draw(seed).reduced(reduction);
+    let plan = Plan::draw_with(seed, &reduction.with).reduced(reduction);
     let workload = Arc::new(RegisterClients::new(plan.keys));
     run_plan(plan, workload, readable)
 }

@@ -202,7 +202,7 @@ where
         }
         let seed = options.first_seed.wrapping_add(number);
         let run = |reduction: &Reduction, readable| {
-            let plan = Plan::draw(seed).reduced(reduction);
+            let plan = Plan::draw_with(seed, &reduction.with).reduced(reduction);
             run_plan(plan, Arc::clone(&workload), readable)
         };
         let report = run(&options.reduction, false);

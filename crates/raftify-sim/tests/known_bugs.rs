@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use raftify_sim::reduction::Reduction;
+
 /// The least number of bugs that the simulator must find.
 const BUGS_MIN: usize = 15;
 /// A bug is a slip, not a redesign.
@@ -22,14 +24,17 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Names with the number of seeds within which each must be found.
-fn list() -> Vec<(String, u64)> {
+/// Names with the number of seeds within which each must be found, and what these seeds have.
+fn list() -> Vec<(String, u64, Reduction)> {
     let text = fs::read_to_string(folder().join("within")).unwrap();
     text.lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
         .map(|line| {
-            let (name, seeds) = line.split_once(' ').expect("a name and a number");
-            (name.to_owned(), seeds.parse().expect("a number of seeds"))
+            let mut words = line.splitn(3, ' ');
+            let name = words.next().expect("a name").to_owned();
+            let seeds = words.next().and_then(|seeds| seeds.parse().ok());
+            let options = words.next().unwrap_or_default().parse();
+            (name, seeds.expect("a number of seeds"), options.unwrap())
         })
         .collect()
 }
@@ -77,8 +82,13 @@ fn check(text: &str) -> Result<(), String> {
 fn every_known_bug_still_fits_the_code_in_exactly_one_place() {
     let mut misfits = Vec::new();
     let mut own = BTreeSet::new();
-    for (name, seeds) in list() {
+    for (name, seeds, with) in list() {
         assert!(seeds > 0, "{name}");
+        let nothing_else = Reduction {
+            with: with.with.clone(),
+            ..Reduction::default()
+        };
+        assert_eq!(with, nothing_else, "{name}: only more faults");
         if let Some(of_the_core) = name.strip_prefix("raft/") {
             // Its own test holds it against the code.
             let path = format!("crates/raft/tests/mutations/{of_the_core}.patch");

@@ -31,6 +31,10 @@ pub struct DynamicOptions {
     /// The Raft address of any member of the cluster to join; without it a new cluster begins
     #[arg(long, value_name = "HOST:PORT")]
     pub peer_addr: Option<String>,
+    /// Where to listen for the other nodes when this is not --raft-addr: behind a port forwarding,
+    /// in a container
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
     /// Where to serve HTTP; nowhere when it is not given
     #[arg(long, value_name = "HOST:PORT")]
     pub web_server: Option<String>,
@@ -61,6 +65,18 @@ pub async fn run(
     options: DynamicOptions,
     stop: impl Future<Output = &'static str>,
 ) -> Result<Ended, ServiceError> {
+    run_with(options, build_config, stop).await
+}
+
+/// As [`run`], with other settings than the usual ones for a node that keeps its data in a directory.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    options: DynamicOptions,
+    settings: impl FnOnce(PathBuf) -> Config,
+    stop: impl Future<Output = &'static str>,
+) -> Result<Ended, ServiceError> {
     let mut stop = std::pin::pin!(stop);
     let data_dir = options
         .data_dir
@@ -81,8 +97,9 @@ pub async fn run(
         options.raft_addr,
         store.clone(),
         Config {
+            listen_addr: options.listen,
             storage: options.storage,
-            ..build_config(data_dir.clone())
+            ..settings(data_dir.clone())
         },
     )?;
     tracing::info!("node {} runs on {}", raft.id(), raft.local_addr());

@@ -34,6 +34,31 @@ fn kills_pauses_and_partitions_leave_a_linearizable_history() {
 }
 
 #[test]
+fn members_that_are_replaced_leave_a_linearizable_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    let arguments = [
+        "--seconds",
+        "5",
+        "--clients",
+        "4",
+        "--faults",
+        "replace,transfer",
+        "--dir",
+        &data,
+    ];
+    let (code, stdout, stderr) = run_to_end(TORTURE, &arguments, dir.path());
+    assert_eq!(code, Some(0), "{stdout}\n{stderr}");
+    for words in [
+        "another one joins",
+        "keys are read back through node 3",
+        "passed: the history is linearizable, and all nodes have converged",
+    ] {
+        assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");
+    }
+}
+
+#[test]
 fn a_run_that_did_not_do_what_was_asked_for_fails_and_keeps_everything() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

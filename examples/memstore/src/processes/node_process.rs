@@ -23,6 +23,8 @@ pub struct NodeSpec {
     pub id: u64,
     /// The address by which the others know it, as the cluster's file has it.
     pub raft_addr: String,
+    /// The address of a member, when it joins or has joined; a founding member has none.
+    pub joins: Option<String>,
     /// Where it listens for the others, when that is elsewhere.
     pub listen: Option<String>,
     /// Where it serves HTTP.
@@ -53,7 +55,7 @@ impl NodeProcess {
 
     /// Starts this program again as a node. Its standard input is a pipe that nobody writes to:
     /// it closes when this process ends, however that happens, and the node ends with it. The
-    /// program must have a hidden subcommand `node` that runs [`child::run`](super::child::run).
+    /// program must have the subcommands of [`ChildCommand`](super::child::ChildCommand).
     ///
     /// # Errors
     /// When the process cannot be started or its log not be opened.
@@ -63,8 +65,11 @@ impl NodeProcess {
         let log = open_log(&self.spec.log)?;
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = self.launch(&program);
+        match &self.spec.joins {
+            None => command.arg("node"),
+            Some(member) => command.args(["joiner", "--peer-addr", member]),
+        };
         command
-            .arg("node")
             .args(["--raft-addr", &self.spec.raft_addr])
             .args(self.spec.listen.iter().flat_map(|addr| ["--listen", addr]))
             .args(["--web-server", &self.spec.http_addr])

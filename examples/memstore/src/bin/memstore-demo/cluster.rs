@@ -59,6 +59,7 @@ impl Cluster {
             .map(|((id, peer), http_port)| NodeSpec {
                 id,
                 raft_addr: peer.addr.clone(),
+                joins: None,
                 listen: None,
                 launcher: Vec::new(),
                 storage: StorageKind::default(),

@@ -13,8 +13,9 @@ mod write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use memstore::{processes, program};
+use clap::Parser;
+use memstore::processes::child::{self, ChildCommand};
+use memstore::program;
 
 /// Starts three memstore nodes, each a process with its data on disk, loads them, kills the
 /// leader in the middle of a second load, restarts it, and reads every acknowledged key back
@@ -27,16 +28,9 @@ use memstore::{processes, program};
 )]
 struct Options {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<ChildCommand>,
     #[command(flatten)]
     demo: DemoOptions,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// One node of the demo; it ends when its standard input is closed.
-    #[command(hide = true)]
-    Node(memstore::static_members::StaticOptions),
 }
 
 /// What to do.
@@ -70,9 +64,9 @@ struct DemoOptions {
 fn main() -> ExitCode {
     let options = Options::parse();
     match options.command {
-        Some(Command::Node(node)) => {
+        Some(node) => {
             program::init_logs(program::NODE_LOGS);
-            program::run("memstore-demo node", processes::child::run(node))
+            program::run("memstore-demo node", child::run(node))
         }
         None => {
             program::init_logs("warn");

@@ -1,4 +1,7 @@
 //! The nodes, with their disks and the network between them.
+//!
+//! A node is known here by the number of its place. Who takes the place of a member that was removed
+//! has another id in the cluster.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::disks::{self, Disks};
 use crate::error::TortureError;
+use crate::members::Stage;
 use crate::network::Network;
 use crate::room::Room;
 
@@ -20,7 +24,7 @@ use crate::room::Room;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long one question may take.
-const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const CONFIG_FILE: &str = "cluster_config.toml";
 /// Snapshots are frequent and logs short, so that nodes that were away need snapshots.
 const SETTINGS: &str = "election_timeout_ms = 800\nsnapshot_after_entries = 700\n\
@@ -29,10 +33,13 @@ const SETTINGS: &str = "election_timeout_ms = 800\nsnapshot_after_entries = 700\
 /// One node.
 pub(crate) struct Node {
     process: NodeProcess,
+    /// Its id in the cluster; 0 while that is not known.
+    pub(crate) member_id: u64,
+    pub(crate) stage: Stage,
     /// Where its disk is mounted.
     mount: PathBuf,
     /// Whether its disk was broken since it was last known to be well: then it may end by itself.
-    disk_broken: bool,
+    pub(crate) disk_broken: bool,
     starts: u64,
     ended_by_itself: u64,
 }
@@ -40,7 +47,7 @@ pub(crate) struct Node {
 /// All nodes of a run.
 pub(crate) struct Cluster {
     config: PathBuf,
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     pub(crate) network: Network,
     pub(crate) disks: Disks,
 }
@@ -77,6 +84,7 @@ impl Cluster {
             let spec = NodeSpec {
                 id,
                 raft_addr: format!("{host}:{port}"),
+                joins: None,
                 listen: place.listen,
                 http_addr: place.http,
                 data_dir: mount.join("data"),
@@ -87,6 +95,8 @@ impl Cluster {
             peers.push(place.raft);
             nodes.push(Node {
                 process: NodeProcess::new(spec),
+                member_id: id,
+                stage: Stage::Member,
                 mount,
                 disk_broken: false,
                 starts: 0,
@@ -132,11 +142,11 @@ impl Cluster {
             .ok_or_else(|| TortureError::System(format!("there is no node {id}")))
     }
 
-    /// Starts a node that does not run.
+    /// Starts a node that does not run, but none that is to be replaced.
     pub(crate) fn start(&mut self, id: u64) -> Result<(), TortureError> {
         let config = self.config.clone();
         let node = self.node(id)?;
-        if node.process.is_running() {
+        if node.process.is_running() || node.stage == Stage::Leaving {
             return Ok(());
         }
         node.process.start(&config)?;
@@ -156,12 +166,16 @@ impl Cluster {
     /// Takes note of nodes that have ended by themselves.
     ///
     /// # Errors
-    /// One of them had no reason: its disk was well.
+    /// One of them had no reason: its disk was well, and it was not asked to leave, nor did it wait in
+    /// vain for somebody to let it in.
     pub(crate) fn look(&mut self) -> Result<(), TortureError> {
         for node in &mut self.nodes {
             let Some(status) = node.process.take_ended() else {
                 continue;
             };
+            if node.stage != Stage::Member {
+                continue;
+            }
             if !node.disk_broken {
                 return Err(node.process.ended(status).into());
             }
@@ -180,7 +194,12 @@ impl Cluster {
         let answers: Vec<u64> = answers.into_iter().flatten().collect();
         let votes = |id: &u64| answers.iter().filter(|answer| *answer == id).count();
         let candidates: BTreeSet<u64> = answers.iter().copied().collect();
-        candidates.into_iter().max_by_key(votes)
+        let member_id = candidates.into_iter().max_by_key(votes)?;
+        let led_by = |node: &&Node| node.member_id == member_id;
+        self.nodes
+            .iter()
+            .find(led_by)
+            .map(|node| node.process.spec.id)
     }
 
     /// Waits until every node has taken a write, which needs a leader that it reaches.
@@ -223,7 +242,7 @@ impl Cluster {
     }
 
     /// Waits a little, unless a node has ended or the deadline has passed.
-    async fn pause(
+    pub(crate) async fn pause(
         &mut self,
         deadline: Instant,
         what: impl FnOnce() -> String,
@@ -297,6 +316,10 @@ impl Cluster {
 }
 
 impl Node {
+    pub(crate) fn spec(&self) -> &NodeSpec {
+        &self.process.spec
+    }
+
     pub(crate) fn process(&mut self) -> &mut NodeProcess {
         &mut self.process
     }

@@ -32,6 +32,7 @@ pub(crate) async fn check(
     screen: &Screen,
 ) -> Result<(), TortureError> {
     cluster.wait_writable().await?;
+    cluster.wait_members().await?;
     let index = cluster.wait_converged().await?;
     screen.say(&format!("all nodes have applied index {index}"));
     let keys = Arc::new(history.keys());

@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Transfer,
     /// A node is asked for a snapshot, and so for a compaction of its log.
     Snapshot,
+    /// A node leaves, or dies and is removed; on an empty disk another one joins in its place.
+    Replace,
 }
 
 impl Kind {
@@ -58,7 +60,8 @@ impl Kind {
             | Self::Partition
             | Self::OneWay
             | Self::Transfer
-            | Self::Snapshot => DiskNeed::Any,
+            | Self::Snapshot
+            | Self::Replace => DiskNeed::Any,
         }
     }
 
@@ -73,7 +76,8 @@ impl Kind {
             | Self::OneWay
             | Self::FullDisk
             | Self::HungDisk
-            | Self::SlowDisk => false,
+            | Self::SlowDisk
+            | Self::Replace => false,
         }
     }
 }
@@ -133,7 +137,7 @@ mod tests {
     #[test]
     fn what_is_not_permitted_is_left_out_unless_it_was_asked_for() {
         let selection = Selection::of(&[], no_disks).unwrap();
-        assert_eq!(selection.kinds.len() + selection.left_out.len(), 10);
+        assert_eq!(selection.kinds.len() + selection.left_out.len(), 11);
         assert_eq!(selection.left_out[&Kind::FullDisk], "not root");
         let selection = Selection::of(&[Kind::Kill, Kind::Kill], no_disks).unwrap();
         assert_eq!(selection.kinds, [Kind::Kill]);

@@ -12,6 +12,7 @@ mod ending;
 mod error;
 mod faults;
 mod history;
+mod members;
 mod nemesis;
 mod network;
 mod plan;
@@ -25,8 +26,9 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use clap::{Parser, Subcommand, ValueEnum};
-use memstore::{processes, program};
+use clap::{Parser, ValueEnum};
+use memstore::processes::child::{self, ChildCommand};
+use memstore::program;
 use raftify::storage::StorageKind;
 
 use crate::faults::Kind;
@@ -41,16 +43,9 @@ use crate::faults::Kind;
 )]
 struct Options {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<ChildCommand>,
     #[command(flatten)]
     run: RunOptions,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// One node; it ends when its standard input is closed.
-    #[command(hide = true)]
-    Node(memstore::static_members::StaticOptions),
 }
 
 /// What to do.
@@ -161,9 +156,9 @@ impl RunOptions {
 fn main() -> ExitCode {
     let options = Options::parse();
     match options.command {
-        Some(Command::Node(node)) => {
+        Some(node) => {
             program::init_logs(program::NODE_LOGS);
-            program::run("memstore-torture node", processes::child::run(node))
+            program::run("memstore-torture node", child::run(node))
         }
         None => {
             let room = room::enter(options.run.network == Connection::Auto);

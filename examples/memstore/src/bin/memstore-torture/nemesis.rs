@@ -36,6 +36,8 @@ enum Cure {
     Mend(Vec<Link>),
     Free(u64),
     Thaw(Frozen),
+    /// A node joins in the place of one that leaves.
+    Replace(u64),
     Nothing,
 }
 
@@ -78,7 +80,9 @@ impl Nemesis {
         self.cure_until(&mut cures, None).await?;
         self.cluster.look()?;
         self.cluster.start_all()?;
+        self.cluster.replace_all().await?;
         self.cluster.wait_writable().await?;
+        self.cluster.wait_members().await?;
         self.note_outage(&happened);
         Ok(())
     }
@@ -120,6 +124,7 @@ impl Nemesis {
                 frozen.thawed().await;
                 Ok(())
             }
+            Cure::Replace(id) => self.cluster.replace(id).await.map(drop),
             Cure::Nothing => Ok(()),
         }
     }
@@ -179,7 +184,23 @@ impl Nemesis {
             }
             Kind::Transfer => self.transfer(id, fault.other).await,
             Kind::Snapshot => self.post(id, "/snapshot").await,
+            Kind::Replace => self.take_away(id, fault.direction).await?,
         })
+    }
+
+    /// Has a member leave by itself, or die for good. The answer of the one that leaves may be lost
+    /// like any other: whether it is a member is found out when it is replaced.
+    async fn take_away(&mut self, id: u64, how: Direction) -> Result<Option<Cure>, TortureError> {
+        if !self.cluster.begin_replacing(id)? {
+            return Ok(None);
+        }
+        match how {
+            Direction::Outgoing => drop(self.post(id, "/leave").await),
+            Direction::Incoming | Direction::OneLink => {
+                self.cluster.node(id)?.process().kill().await?;
+            }
+        }
+        Ok(Some(Cure::Replace(id)))
     }
 
     async fn kill(&mut self, ids: &[u64]) -> Result<Option<Cure>, TortureError> {
@@ -236,7 +257,8 @@ impl Nemesis {
     /// Asks the leader to hand over to a node other than `id`.
     async fn transfer(&mut self, id: u64, other: u64) -> Option<Cure> {
         let ids = around(&self.cluster.ids(), id);
-        let to = *ids.get(usize::try_from(other).unwrap_or(1))?;
+        let place = *ids.get(usize::try_from(other).unwrap_or(1))?;
+        let to = self.cluster.node(place).ok()?.member_id;
         self.post(id, &format!("/transfer_leader/{to}")).await
     }
 
@@ -285,6 +307,12 @@ fn tell(fault: &Fault, whom: &str) -> String {
         Kind::SlowDisk => format!("the disk of {whom} is slow for {seconds:.1} s"),
         Kind::Transfer => format!("leadership is moved away from {whom}"),
         Kind::Snapshot => format!("{whom} makes a snapshot"),
+        Kind::Replace => match fault.direction {
+            Direction::Outgoing => format!("{whom} leaves, another one joins {seconds:.1} s later"),
+            Direction::Incoming | Direction::OneLink => format!(
+                "{whom} dies for good, {seconds:.1} s later it is removed and another one joins"
+            ),
+        },
     }
 }
 

@@ -41,7 +41,7 @@ const HISTORY_FILE: &str = "history.txt";
 pub(crate) async fn run(options: RunOptions, room: Room) -> Result<ExitCode, TortureError> {
     let (dir, temporary) = directory(options.dir.as_deref())?;
     let cluster = prepare(&dir, &options, &room).await?;
-    let selection = Selection::of(&options.faults, |kind| cluster.disks.refusal(kind))
+    let selection = Selection::of(&options.faults, |kind| cluster.refusal(kind))
         .map_err(TortureError::Usage)?;
     introduce(&options, &cluster, &selection, &dir);
     let screen = Arc::new(Screen::new(options.length()));
