@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use raftify::client::proto::{Consistency as WireConsistency, ProposeRequest, QueryRequest};
-use raftify::client::{ClientOptions, ProposalStream};
+use raftify::client::{ClientOptions, ProposalStream, QueryStream};
 use raftify::transport::Consistency;
 use raftify::{RaftClient, RaftNode, RaftServiceClient};
 use raftify_load::figures::{Figures, LogCount};
@@ -52,12 +52,19 @@ pub(crate) async fn remote(
 ) -> Result<Figures, String> {
     let (keys, bytes) = (Keys::of_client(0), row.bytes);
     if row.way == Way::StreamPropose {
-        let stream = open_stream(addr, row.clients).await?;
+        let stream = client(addr, row.clients).proposal_stream().await;
+        let stream = stream.map_err(|error| error.to_string())?;
         let first = Streamer {
             stream,
             keys,
             bytes,
         };
+        return measure(first, row.clients, pace, window, meter).await;
+    }
+    if row.way == Way::StreamRead {
+        let stream = client(addr, row.clients).query_stream().await;
+        let stream = stream.map_err(|error| error.to_string())?;
+        let first = StreamReader { stream, keys };
         return measure(first, row.clients, pace, window, meter).await;
     }
     let channels = channels::open(addr, row.clients).await?;
@@ -76,16 +83,12 @@ pub(crate) async fn remote(
     measure(first, row.clients, pace, window, meter).await
 }
 
-async fn open_stream(addr: &str, in_flight: usize) -> Result<ProposalStream, String> {
+fn client(addr: &str, in_flight: usize) -> RaftClient {
     let options = ClientOptions {
         stream_in_flight_max: in_flight,
         ..ClientOptions::default()
     };
-    let client = RaftClient::new([addr], options);
-    client
-        .proposal_stream()
-        .await
-        .map_err(|error| error.to_string())
+    RaftClient::new([addr], options)
 }
 
 struct Proposer {
@@ -248,6 +251,29 @@ impl Fork for Streamer {
             stream: self.stream.clone(),
             keys: Keys::of_client(number),
             bytes: self.bytes,
+        }
+    }
+}
+
+struct StreamReader {
+    stream: QueryStream,
+    keys: Keys,
+}
+
+impl Client for StreamReader {
+    async fn operate(&mut self) -> Result<(), String> {
+        let query = self
+            .stream
+            .query(self.keys.query(), Consistency::Linearizable);
+        query.await.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+impl Fork for StreamReader {
+    fn fork(&self, number: usize) -> Self {
+        Self {
+            stream: self.stream.clone(),
+            keys: Keys::of_client(number),
         }
     }
 }

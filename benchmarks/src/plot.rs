@@ -182,7 +182,7 @@ fn is_write(group: Group, way: Way) -> Option<Kind> {
 fn is_read(group: Group, way: Way) -> Option<Kind> {
     match (group, way) {
         (Group::Echo, Way::Unary) => Some(Kind::Floor),
-        (_, Way::Read | Way::UnaryRead) => Some(Kind::Ours),
+        (_, Way::Read | Way::UnaryRead | Way::StreamRead) => Some(Kind::Ours),
         (_, _) => None,
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Way {
     Read,
     /// A linearizable `Query` of the service, to the leader.
     UnaryRead,
+    /// `QueryStream` of the service, linearizable, to the leader; clients are queries in flight.
+    StreamRead,
 }
 
 /// One row.
@@ -65,6 +67,8 @@ pub(crate) enum RowPace {
     Half,
 }
 
+/// The ways of reads.
+const READS: [Way; 3] = [Way::Read, Way::UnaryRead, Way::StreamRead];
 /// Callers at a time.
 const CLIENTS: [usize; 3] = [1, 64, 256];
 /// Bytes of an entry.
@@ -143,7 +147,11 @@ impl Group {
                 rows.extend(self.open_rows());
                 rows
             }
-            Self::Leases => self.each(&[Way::Read, Way::UnaryRead], &CLIENTS, &[64]),
+            Self::Leases => {
+                let mut rows = self.each(&READS, &CLIENTS, &[64]);
+                rows.push(self.row(Way::StreamRead, MANY, 64));
+                rows
+            }
             Self::Memory => {
                 let mut rows = self.each(&[Way::Propose], &CLIENTS, &[64]);
                 rows.push(self.row(Way::Propose, MANY, 64));
@@ -157,7 +165,8 @@ impl Group {
         let proposals = [Way::Propose, Way::UnaryPropose, Way::StreamPropose];
         let mut rows = self.each(&proposals, &CLIENTS, &SIZES);
         rows.push(self.row(Way::StreamPropose, MANY, 64));
-        rows.extend(self.each(&[Way::Read, Way::UnaryRead], &CLIENTS, &[64]));
+        rows.extend(self.each(&READS, &CLIENTS, &[64]));
+        rows.push(self.row(Way::StreamRead, MANY, 64));
         rows
     }
 
@@ -217,6 +226,7 @@ impl Way {
             Self::StreamPropose => "stream-propose",
             Self::Read => "read",
             Self::UnaryRead => "unary-read",
+            Self::StreamRead => "stream-read",
         }
     }
 
@@ -232,6 +242,7 @@ impl Way {
             Self::StreamPropose => "propose, one gRPC stream",
             Self::Read => "linearizable read, in process",
             Self::UnaryRead => "linearizable read, unary gRPC",
+            Self::StreamRead => "linearizable read, one gRPC stream",
         }
     }
 }

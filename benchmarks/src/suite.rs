@@ -157,7 +157,12 @@ async fn three_processes(
 
 fn is_remote(way: Way) -> bool {
     match way {
-        Way::UnaryPropose | Way::StreamPropose | Way::UnaryRead | Way::Unary | Way::Stream => true,
+        Way::UnaryPropose
+        | Way::StreamPropose
+        | Way::UnaryRead
+        | Way::StreamRead
+        | Way::Unary
+        | Way::Stream => true,
         Way::Propose | Way::Read | Way::Preallocated | Way::Growing => false,
     }
 }

@@ -5,6 +5,7 @@
 //! bare service; its messages are in [`proto`].
 
 mod proposals;
+mod queries;
 mod raft_client;
 mod retry;
 mod route;
@@ -12,6 +13,7 @@ mod route;
 pub use crate::transport::grpc::proto;
 pub use crate::transport::grpc::proto::raft_service_client::RaftServiceClient;
 pub use proposals::ProposalStream;
+pub use queries::QueryStream;
 pub use raft_client::{ClientOptions, RaftClient};
 
 use crate::error::MembershipError;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::proposals::ProposalStream;
+use super::queries::QueryStream;
 use super::retry::{Next, Retry};
 use super::route::{Route, Target};
 use crate::error::{MembershipError, ProposeError, ReadError, SnapshotError, UnknownCause};
@@ -24,7 +25,8 @@ pub struct ClientOptions {
     pub retry_min: Duration,
     /// The longest wait before another try.
     pub retry_max: Duration,
-    /// Proposals in flight on one [`ProposalStream`]; one more waits.
+    /// Proposals in flight on one [`ProposalStream`], queries on one [`QueryStream`]; one more
+    /// waits. A large one takes several places: one for each 16 KiB.
     pub stream_in_flight_max: usize,
     /// Limits and times of the connections.
     pub grpc: GrpcOptions,
@@ -155,6 +157,19 @@ impl RaftClient {
                 ProposalStream::open(&target.remote, in_flight_max, left).await
             },
         )
+        .await
+    }
+
+    /// Opens a stream of queries to the leader, or to whichever node can be reached: many in
+    /// flight on one connection. It does not try again by itself.
+    ///
+    /// # Errors
+    /// [`ReadError::Unreachable`] when no node takes the stream before the deadline.
+    pub async fn query_stream(&self) -> Result<QueryStream, ReadError> {
+        let in_flight_max = self.shared.options.stream_in_flight_max;
+        self.tried(no_node_for_read(), |target, left| async move {
+            QueryStream::open(&target.remote, in_flight_max, left).await
+        })
         .await
     }
 

@@ -8,4 +8,5 @@ mod messages;
 mod requests;
 mod shutdown;
 mod snapshots;
+mod streams;
 mod support;

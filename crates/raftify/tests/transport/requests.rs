@@ -1,10 +1,12 @@
-//! Requests with one answer, forwarded or from clients, and the stream of proposals.
+//! Requests with one answer, forwarded or from clients.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use raftify::RaftServiceClient;
+use raftify::client::proto::ProposeRequest;
 use raftify::membership::{ConfChangeRequest, NodeChange};
 use raftify::snapshot::SnapshotStore;
 use raftify::transport::{Consistency, Transport};
@@ -196,8 +198,13 @@ async fn a_server_with_too_many_requests_says_busy() {
     };
     let handler = Scripted::new(|_, _| std::future::pending());
     let node = Node::start_with(1, handler, options, SnapshotStore::in_memory());
-    let sender = Sender::new(2).knows(1, node.addr());
-    let first = tokio::spawn(sender.transport.propose(1, Bytes::new(), 60 * SECOND));
+    let addr = format!("http://{}", node.addr());
+    let client = RaftServiceClient::connect(addr).await.unwrap();
+    let propose = || {
+        let mut client = client.clone();
+        async move { client.propose(ProposeRequest::default()).await }
+    };
+    let first = tokio::spawn(propose());
     let handler = node.handler.clone();
     soon("the first proposal", async {
         while handler.proposals.load(Ordering::Relaxed) == 0 {
@@ -205,118 +212,15 @@ async fn a_server_with_too_many_requests_says_busy() {
         }
     })
     .await;
-    let error = sender
-        .transport
-        .propose(1, Bytes::new(), SECOND)
-        .await
-        .unwrap_err();
-    assert!(matches!(error, ProposeError::Busy(_)), "{error:?}");
+    let error = propose().await.unwrap_err();
+    assert_eq!(error.code(), tonic::Code::ResourceExhausted);
     first.abort();
     // The place of a caller that gave up is free again.
     soon("the place", async {
-        loop {
-            let answer = sender
-                .transport
-                .propose(1, Bytes::new(), Duration::from_millis(1))
-                .await;
-            if matches!(answer, Err(ProposeError::Unknown(_))) {
-                return;
-            }
-        }
+        while tokio::time::timeout(Duration::from_millis(1), propose())
+            .await
+            .is_ok()
+        {}
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_stream_answers_many_proposals_in_any_order() {
-    // Later entries are answered first: each waits until all after it have come.
-    let (seen, _) = tokio::sync::watch::channel(0u64);
-    let seen = Arc::new(seen);
-    let handler = Scripted::new(move |entry, _| {
-        let number: u64 = std::str::from_utf8(&entry).unwrap().parse().unwrap();
-        seen.send_modify(|seen| *seen += 1);
-        let mut all = seen.subscribe();
-        async move {
-            all.wait_for(|seen| *seen == 500).await.ok();
-            if number.is_multiple_of(7) {
-                Err(ProposeError::Rejected(number.to_string()))
-            } else {
-                Ok(entry)
-            }
-        }
-    });
-    let node = Node::start_with(1, handler, options(), SnapshotStore::in_memory());
-    let client = RaftClient::new([node.addr()], Default::default());
-    let stream = client.proposal_stream().await.unwrap();
-    let proposals = (0..500u64).map(|number| {
-        let stream = stream.clone();
-        async move {
-            let answer = stream.propose(number.to_string().into()).await;
-            match answer {
-                Ok(answer) => assert_eq!(answer, number.to_string()),
-                Err(ProposeError::Rejected(reason)) => {
-                    assert!(number.is_multiple_of(7));
-                    assert_eq!(reason, number.to_string());
-                }
-                Err(other) => panic!("{other:?}"),
-            }
-        }
-    });
-    soon("all answers", futures_util::future::join_all(proposals)).await;
-}
-
-#[tokio::test]
-async fn a_stream_holds_back_what_exceeds_its_limits_and_loses_nothing() {
-    let server = raftify::transport::grpc::GrpcOptions {
-        stream_in_flight_max: 3,
-        ..options()
-    };
-    let now = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let most = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let (counted, highest) = (Arc::clone(&now), Arc::clone(&most));
-    let handler = Scripted::new(move |entry, _| {
-        let (now, most) = (Arc::clone(&counted), Arc::clone(&highest));
-        async move {
-            let others = now.fetch_add(1, Ordering::SeqCst);
-            most.fetch_max(others + 1, Ordering::SeqCst);
-            for _ in 0..10 {
-                tokio::task::yield_now().await;
-            }
-            now.fetch_sub(1, Ordering::SeqCst);
-            Ok(entry)
-        }
-    });
-    let node = Node::start_with(1, handler, server, SnapshotStore::in_memory());
-    let client = RaftClient::new([node.addr()], Default::default());
-    let stream = client.proposal_stream().await.unwrap();
-    let large = Bytes::from(vec![1; 10_000]);
-    let proposals = (0..300).map(|_| stream.propose(large.clone()));
-    let answers = soon("all answers", futures_util::future::join_all(proposals)).await;
-    assert!(
-        answers
-            .iter()
-            .all(|answer| *answer.as_ref().unwrap() == large)
-    );
-    assert_eq!(most.load(Ordering::SeqCst), 3);
-}
-
-#[tokio::test]
-async fn a_caller_of_a_stream_that_gives_up_leaves_the_others_alone() {
-    let handler = Scripted::new(|entry, _| async move {
-        if entry == "never" {
-            std::future::pending::<()>().await;
-        }
-        Ok(entry)
-    });
-    let node = Node::start_with(1, handler, options(), SnapshotStore::in_memory());
-    let client = RaftClient::new([node.addr()], Default::default());
-    let stream = client.proposal_stream().await.unwrap();
-    let never = tokio::time::timeout(
-        Duration::from_millis(50),
-        stream.propose(Bytes::from_static(b"never")),
-    );
-    assert!(never.await.is_err());
-    let answer = stream.propose(Bytes::from_static(b"x"));
-    assert_eq!(soon("the answer", answer).await.unwrap(), "x");
-    node.stop().await;
 }

@@ -11,7 +11,7 @@ use crate::error::{
 
 /// How a call failed.
 #[derive(Debug)]
-pub(super) enum CallError {
+pub(crate) enum CallError {
     /// It never left this process.
     NotSent(String),
     /// The other node answered with its own error.

@@ -6,7 +6,8 @@
 //! - Messages of Raft: one stream for each direction between two nodes ([`GrpcTransport`] opens
 //!   it), in order, many messages a frame.
 //! - Snapshots: a connection of their own, in chunks.
-//! - Everything else: requests with one answer over a kept connection, or proposals on a stream.
+//! - Everything else: requests with one answer over a kept connection, or proposals and queries on
+//!   streams.
 
 mod backoff;
 mod call_error;
@@ -22,6 +23,7 @@ mod remote;
 mod server;
 mod snapshot_send;
 mod socket;
+mod stream;
 mod transport;
 mod wire_error;
 
@@ -32,4 +34,4 @@ pub use transport::GrpcTransport;
 pub(crate) use backoff::Backoff;
 pub(crate) use dialer::Dialer;
 pub(crate) use remote::Remote;
-pub(crate) use wire_error::WireError;
+pub(crate) use stream::{CallStream, Proposals, Queries, StreamKind};

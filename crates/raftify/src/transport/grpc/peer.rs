@@ -14,6 +14,7 @@ use super::options::GrpcOptions;
 use super::outbox::{Outbox, OutboxLimits};
 use super::proto::Origin;
 use super::remote::Remote;
+use super::stream::{Forward, Runs};
 use crate::transport::NodeInbox;
 
 /// Room in a gRPC message for what is not a Raft message.
@@ -26,6 +27,8 @@ pub(crate) struct Peer {
     pub(crate) id: u64,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) remote: Remote,
+    /// The proposals that are passed on to it.
+    pub(crate) forward: Forward,
     /// Ends everything that runs for this peer.
     pub(crate) cancel: CancellationToken,
     /// Whether its task was started; the first message does it.
@@ -35,7 +38,13 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(id: u64, addr: String, dialer: &Dialer, cancel: CancellationToken) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        addr: String,
+        dialer: &Dialer,
+        cancel: CancellationToken,
+        runs: Runs,
+    ) -> Self {
         let options = dialer.options();
         let limits = OutboxLimits {
             messages_max: options.outbox_messages_max,
@@ -44,10 +53,12 @@ impl Peer {
             message_bytes_max: (options.message_bytes_max as u64)
                 .saturating_sub(FRAME_MARGIN_BYTES),
         };
+        let remote = Remote::new(addr, dialer.clone());
         Self {
             id,
             outbox: Arc::new(Outbox::new(limits)),
-            remote: Remote::new(addr, dialer.clone()),
+            forward: Forward::new(remote.clone(), options.stream_in_flight_max, runs),
+            remote,
             cancel,
             started: AtomicBool::new(false),
             snapshot_runs: AtomicBool::new(false),

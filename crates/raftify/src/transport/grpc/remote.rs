@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt as _};
-use tonic::{Response, Status};
+use tonic::{Response, Status, Streaming};
 
 use super::call_error::{
     CallError, classify, membership_error, propose_error, read_error, snapshot_error,
@@ -18,7 +18,7 @@ use super::connection::{KeptConnection, Lease};
 use super::convert;
 use super::dialer::{Client, Connection, Dialer, NotConnected};
 use super::proto;
-use super::wire_error::WireError as _;
+use super::stream::{Requests, StreamKind};
 use crate::error::{LeaderHint, MembershipError, ProposeError, ReadError, SnapshotError};
 use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest, Peers};
 use crate::transport::{Consistency, NodeStatus};
@@ -30,6 +30,9 @@ const GRACE: Duration = Duration::from_millis(500);
 const QUICK: Duration = Duration::from_secs(5);
 /// For a snapshot, which takes as long as the state machine needs.
 const SLOW: Duration = Duration::from_secs(600);
+/// Requests of a stream that wait are sent together, up to so many bytes: small enough that what
+/// follows is not held up for long.
+const BATCH_BYTES_MAX: usize = 256 << 10;
 /// What a request takes beside its payload, at most.
 const REQUEST_OVERHEAD_BYTES: usize = 256;
 
@@ -126,42 +129,51 @@ impl Remote {
         .map_err(|error| propose_error(error, size_bytes, leader))
     }
 
-    /// Opens a stream of proposals; `None` is its end when it broke. The connection stays open as
-    /// long as the answers are read.
-    pub(crate) async fn open_proposals(
+    /// Opens a stream of requests. The connection stays open as long as the answers are read.
+    ///
+    /// # Errors
+    /// Nothing is asked before the stream is open, so every failure is one before; and when the kept
+    /// connection had just broken, it is opened on a new one.
+    pub(crate) async fn open_stream<K: StreamKind, R: Requests<K>>(
         &self,
-        batches: impl Stream<Item = proto::ProposeBatch> + Send + 'static,
+        batches: impl Fn() -> R,
         timeout: Duration,
-    ) -> Result<BoxStream<'static, Option<proto::ProposeAnswers>>, ProposeError> {
-        // Nothing is proposed before the stream is open, so every failure is one before.
-        let not_sent = |_| ProposeError::NotLeader { leader: None };
+    ) -> Result<BoxStream<'static, Result<K::Answers, Status>>, K::Error> {
         let deadline = tokio::time::Instant::now() + timeout;
-        let lease = self.lease(deadline).await.map_err(not_sent)?;
-        let mut client = lease.connection.client.clone();
-        let opened = tokio::time::timeout_at(deadline, client.propose_stream(batches)).await;
-        let status = match opened {
-            Ok(Ok(answers)) => {
-                let connection: Arc<Connection> = lease.connection;
-                let answers = answers.into_inner().map(move |answers| {
-                    let _open = &connection;
-                    answers.ok()
-                });
-                return Ok(answers.boxed());
-            }
-            Ok(Err(status)) => status,
-            Err(_) => return Err(not_sent(CallError::Deadline)),
-        };
-        match classify(&status) {
-            CallError::Answered(detail) => Err(ProposeError::from_detail(detail)),
-            error @ (CallError::NotSent(_)
-            | CallError::TooLarge { .. }
-            | CallError::NotSupported(_)
-            | CallError::Deadline
-            | CallError::Broken(_)) => {
+        loop {
+            let lease = self.lease(deadline).await.map_err(K::not_opened)?;
+            let mut client = lease.connection.client.clone();
+            let opening = K::open(&mut client, batches());
+            let error = match tokio::time::timeout_at(deadline, opening).await {
+                Ok(Ok(answers)) => return Ok(kept_open(answers.into_inner(), lease.connection)),
+                Ok(Err(status)) => classify(&status),
+                Err(_) => CallError::Deadline,
+            };
+            let broke = match error {
+                CallError::NotSent(_) | CallError::Broken(_) => true,
+                CallError::Answered(_)
+                | CallError::TooLarge { .. }
+                | CallError::NotSupported(_)
+                | CallError::Deadline => false,
+            };
+            if broke {
                 self.connection.broke(&lease);
-                Err(not_sent(error))
+            }
+            if !broke || lease.is_new {
+                return Err(K::not_opened(error));
             }
         }
+    }
+
+    /// The most bytes of a caller's own that fit into a request.
+    pub(crate) fn payload_bytes_max(&self) -> usize {
+        self.message_bytes_max
+            .saturating_sub(REQUEST_OVERHEAD_BYTES)
+    }
+
+    /// How many bytes of callers go into one message of a stream, unless one alone has more.
+    pub(crate) fn batch_bytes_max(&self) -> usize {
+        BATCH_BYTES_MAX.min(self.message_bytes_max / 4)
     }
 
     pub(crate) async fn change_config(
@@ -309,6 +321,17 @@ impl Remote {
         .map(|reply| convert::status_from(reply.status.unwrap_or_default()))
         .map_err(membership_error)
     }
+}
+
+/// The answers of a stream, and the connection open for as long.
+fn kept_open<A: Send + 'static>(
+    answers: Streaming<A>,
+    connection: Arc<Connection>,
+) -> BoxStream<'static, Result<A, Status>> {
+    let answers = answers.inspect(move |_| {
+        let _open = &connection;
+    });
+    answers.boxed()
 }
 
 fn too_large(size_bytes: u64, limit_bytes: u64) -> String {

@@ -18,6 +18,7 @@ use super::options::GrpcOptions;
 use super::outbox::Pushed;
 use super::peer::{Peer, PeerTask, origin};
 use super::snapshot_send::SnapshotSend;
+use super::stream::Runs;
 use crate::error::{LeaderHint, MembershipError, ProposeError};
 use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest};
 use crate::snapshot::SnapshotStore;
@@ -113,7 +114,12 @@ impl Shared {
         let old = match addr {
             Some(addr) => {
                 let cancel = self.cancel.child_token();
-                peers.insert(id, Arc::new(Peer::new(id, addr, &self.dialer, cancel)))
+                let runs = Runs {
+                    tasks: self.tasks.clone(),
+                    cancel: self.cancel.clone(),
+                };
+                let peer = Peer::new(id, addr, &self.dialer, cancel, runs);
+                peers.insert(id, Arc::new(peer))
             }
             None => peers.remove(&id),
         };
@@ -198,7 +204,7 @@ impl Transport for GrpcTransport {
                 id: to,
                 addr: Some(peer.addr().to_owned()),
             });
-            peer.remote.propose(entry, timeout, true, leader).await
+            peer.forward.propose(entry, timeout, leader).await
         })
     }
 

@@ -339,6 +339,38 @@ pub struct QueryReply {
     #[prost(bytes = "bytes", tag = "1")]
     pub answer: ::prost::bytes::Bytes,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryBatch {
+    #[prost(message, repeated, tag = "1")]
+    pub queries: ::prost::alloc::vec::Vec<StreamQuery>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamQuery {
+    /// Chosen by the caller, comes back with the answer.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub request: ::prost::bytes::Bytes,
+    #[prost(enumeration = "Consistency", tag = "3")]
+    pub consistency: i32,
+    #[prost(uint64, tag = "4")]
+    pub timeout_ms: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryAnswers {
+    #[prost(message, repeated, tag = "1")]
+    pub answers: ::prost::alloc::vec::Vec<QueryAnswer>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryAnswer {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// The state machine's answer, when there is no error.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub answer: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "3")]
+    pub error: ::core::option::Option<ErrorDetail>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadIndexRequest {
     #[prost(uint64, tag = "1")]
@@ -777,6 +809,31 @@ pub mod raft_service_client {
                 .insert(GrpcMethod::new("raftify.v1.RaftService", "ProposeStream"));
             self.inner.streaming(req, path, codec).await
         }
+        /// Queries in any number on one stream; answers come by id, in any order.
+        pub async fn query_stream(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::QueryBatch>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::QueryAnswers>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::transport::grpc::codec::FrameCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/raftify.v1.RaftService/QueryStream",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("raftify.v1.RaftService", "QueryStream"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// The address book.
         pub async fn get_peers(
             &mut self,
@@ -1081,6 +1138,20 @@ pub mod raft_service_server {
             request: tonic::Request<tonic::Streaming<super::ProposeBatch>>,
         ) -> std::result::Result<
             tonic::Response<Self::ProposeStreamStream>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the QueryStream method.
+        type QueryStreamStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::QueryAnswers, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Queries in any number on one stream; answers come by id, in any order.
+        async fn query_stream(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::QueryBatch>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::QueryStreamStream>,
             tonic::Status,
         >;
         /// The address book.
@@ -1400,6 +1471,52 @@ pub mod raft_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ProposeStreamSvc(inner);
+                        let codec = crate::transport::grpc::codec::FrameCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/raftify.v1.RaftService/QueryStream" => {
+                    #[allow(non_camel_case_types)]
+                    struct QueryStreamSvc<T: RaftService>(pub Arc<T>);
+                    impl<
+                        T: RaftService,
+                    > tonic::server::StreamingService<super::QueryBatch>
+                    for QueryStreamSvc<T> {
+                        type Response = super::QueryAnswers;
+                        type ResponseStream = T::QueryStreamStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::QueryBatch>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RaftService>::query_stream(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QueryStreamSvc(inner);
                         let codec = crate::transport::grpc::codec::FrameCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

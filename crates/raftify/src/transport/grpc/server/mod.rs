@@ -1,8 +1,10 @@
 //! [`GrpcServer`]: the way into a node over gRPC.
 
+mod exchange;
 mod io;
 mod messages;
 mod propose_stream;
+mod query_stream;
 mod serve;
 mod service;
 mod snapshot;

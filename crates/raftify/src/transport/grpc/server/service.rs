@@ -11,7 +11,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::messages::Receiving;
-use super::{Shared, propose_stream, snapshot};
+use super::propose_stream::Proposing;
+use super::query_stream::Querying;
+use super::{Shared, exchange, snapshot};
 use crate::error::{MembershipError, ProposeError, ReadError, SnapshotError};
 use crate::transport::grpc::codec::BUFFER_BYTES;
 use crate::transport::grpc::convert;
@@ -109,6 +111,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[async_trait]
 impl RaftService for Service {
     type ProposeStreamStream = Answers<ProposeAnswers>;
+    type QueryStreamStream = Answers<QueryAnswers>;
     type MessagesStream = Answers<FrameRefusal>;
 
     async fn propose(
@@ -133,8 +136,18 @@ impl RaftService for Service {
         request: Request<Streaming<ProposeBatch>>,
     ) -> Result<Response<Self::ProposeStreamStream>, Status> {
         let admitted = self.admit(|| ProposeError::Busy(REQUESTS))?;
-        let answers =
-            propose_stream::answers(request.into_inner(), Arc::clone(&self.shared), admitted);
+        let shared = Arc::clone(&self.shared);
+        let answers = exchange::answers::<Proposing>(request.into_inner(), shared, admitted);
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn query_stream(
+        &self,
+        request: Request<Streaming<QueryBatch>>,
+    ) -> Result<Response<Self::QueryStreamStream>, Status> {
+        let admitted = self.admit(|| ReadError::Busy(REQUESTS))?;
+        let shared = Arc::clone(&self.shared);
+        let answers = exchange::answers::<Querying>(request.into_inner(), shared, admitted);
         Ok(Response::new(Box::pin(answers)))
     }
 

@@ -1,0 +1,334 @@
+//! Who waits on a stream, and for what.
+//!
+//! # Invariants
+//! - A request that was taken into a batch counts as sent, whatever became of the batch.
+//! - A place is held until the request is answered, or was found to have no caller before it left.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Outcome, StreamError, StreamKind};
+
+pub(super) struct Queue<K: StreamKind> {
+    state: Mutex<State<K>>,
+}
+
+struct State<K: StreamKind> {
+    next_id: u64,
+    queue: VecDeque<Queued<K::Request>>,
+    waiting: HashMap<u64, Waiting<K>>,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+struct Queued<R> {
+    id: u64,
+    request: R,
+    place: OwnedSemaphorePermit,
+}
+
+struct Waiting<K: StreamKind> {
+    answer: oneshot::Sender<Outcome<K>>,
+    /// Held from when the request leaves.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl<K: StreamKind> Default for Queue<K> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                next_id: 0,
+                queue: VecDeque::new(),
+                waiting: HashMap::new(),
+                waker: None,
+                closed: false,
+            }),
+        }
+    }
+}
+
+impl<K: StreamKind> Queue<K> {
+    fn state(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(
+        &self,
+        place: OwnedSemaphorePermit,
+        request: impl FnOnce(u64) -> K::Request,
+    ) -> Option<(u64, oneshot::Receiver<Outcome<K>>)> {
+        let (answer, receiver) = oneshot::channel();
+        let mut state = self.state();
+        if state.closed {
+            return None;
+        }
+        let id = state.next_id;
+        state.next_id = state.next_id.wrapping_add(1);
+        state.waiting.insert(
+            id,
+            Waiting {
+                answer,
+                place: None,
+            },
+        );
+        state.queue.push_back(Queued {
+            id,
+            request: request(id),
+            place,
+        });
+        wake(state);
+        Some((id, receiver))
+    }
+
+    /// The caller of `id` has gone: what has not left stays here. Returns whether it had left.
+    fn give_up(&self, id: u64) -> bool {
+        let mut state = self.state();
+        match state.waiting.get(&id) {
+            Some(waiting) if waiting.place.is_none() => {
+                state.waiting.remove(&id);
+                false
+            }
+            Some(_) | None => true,
+        }
+    }
+
+    pub(super) fn answer(&self, answers: K::Answers) {
+        K::each_answer(answers, |id, outcome| {
+            let waiting = self.state().waiting.remove(&id);
+            if let Some(waiting) = waiting {
+                // An error means that nobody waits any more.
+                let outcome = outcome.map_err(StreamError::Answered);
+                waiting.answer.send(outcome).ok();
+            }
+        });
+    }
+
+    /// No more requests; what is on its way is answered still.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        wake(state);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// The stream ended: nobody else will be answered. What had left without an answer may have
+    /// been done, unless the node took nothing that it did not answer.
+    pub(super) fn broke(&self, took_nothing_more: bool) {
+        self.close();
+        let (waiting, queue) = {
+            let mut state = self.state();
+            (
+                std::mem::take(&mut state.waiting),
+                std::mem::take(&mut state.queue),
+            )
+        };
+        drop(queue);
+        for waiting in waiting.into_values() {
+            let error = if waiting.place.is_some() && !took_nothing_more {
+                StreamError::Broken
+            } else {
+                StreamError::NotSent
+            };
+            waiting.answer.send(Err(error)).ok();
+        }
+    }
+
+    /// How many wait to leave, and whether others are waiting for answers.
+    pub(super) fn crowd(&self) -> (usize, bool) {
+        let state = self.state();
+        let queued = state.queue.len();
+        (queued, state.waiting.len() > queued)
+    }
+
+    /// Has `waker` woken by the next request, or by the end. `None` when there is nothing to wait
+    /// for: something is queued, or nothing ever will be.
+    pub(super) fn register(&self, waker: &Waker) -> Registered {
+        let mut state = self.state();
+        if !state.queue.is_empty() {
+            return Registered::Queued;
+        }
+        if state.closed {
+            return Registered::Ended;
+        }
+        state.waker = Some(waker.clone());
+        Registered::Waits
+    }
+
+    /// What waits, up to so many bytes or one request; from now on it counts as sent.
+    pub(super) fn take(&self, bytes_max: usize) -> Vec<K::Request> {
+        let mut state = self.state();
+        let state = &mut *state;
+        let mut requests = Vec::with_capacity(state.queue.len());
+        let mut bytes = 0usize;
+        while let Some(next) = state.queue.front() {
+            bytes = bytes.saturating_add(K::payload_bytes(&next.request));
+            if bytes > bytes_max && !requests.is_empty() {
+                break;
+            }
+            let Some(next) = state.queue.pop_front() else {
+                break;
+            };
+            if let Some(waiting) = state.waiting.get_mut(&next.id) {
+                waiting.place = Some(next.place);
+                requests.push(next.request);
+            }
+        }
+        requests
+    }
+}
+
+/// What there is to send.
+pub(super) enum Registered {
+    Queued,
+    Waits,
+    Ended,
+}
+
+fn wake<K: StreamKind>(mut state: MutexGuard<'_, State<K>>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// One request whose caller is there.
+pub(super) struct Asked<K: StreamKind> {
+    queue: Arc<Queue<K>>,
+    id: u64,
+    answer: oneshot::Receiver<Outcome<K>>,
+    is_over: bool,
+}
+
+impl<K: StreamKind> Asked<K> {
+    pub(super) fn new(
+        queue: &Arc<Queue<K>>,
+        place: OwnedSemaphorePermit,
+        request: impl FnOnce(u64) -> K::Request,
+    ) -> Result<Self, StreamError<K::Error>> {
+        let (id, answer) = queue.push(place, request).ok_or(StreamError::NotSent)?;
+        Ok(Self {
+            queue: Arc::clone(queue),
+            id,
+            answer,
+            is_over: false,
+        })
+    }
+
+    /// The answer, for so long; then the request is given up.
+    pub(super) async fn outcome(mut self, limit: Duration) -> Outcome<K> {
+        let answer = tokio::time::timeout(limit, &mut self.answer).await;
+        self.is_over = true;
+        match answer {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(StreamError::Broken),
+            Err(_) if self.queue.give_up(self.id) => Err(StreamError::Late),
+            Err(_) => Err(StreamError::NotSent),
+        }
+    }
+}
+
+impl<K: StreamKind> Drop for Asked<K> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.queue.give_up(self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::transport::grpc::proto::Proposal;
+    use crate::transport::grpc::stream::Proposals;
+
+    struct Stream {
+        queue: Arc<Queue<Proposals>>,
+        places: Arc<Semaphore>,
+    }
+
+    impl Stream {
+        fn new() -> Self {
+            Self {
+                queue: Arc::default(),
+                places: Arc::new(Semaphore::new(10)),
+            }
+        }
+
+        fn ask(&self, bytes: usize) -> Asked<Proposals> {
+            let place = Arc::clone(&self.places).try_acquire_owned().unwrap();
+            let request = |id| Proposal {
+                id,
+                entry: vec![1; bytes].into(),
+                ..Proposal::default()
+            };
+            Asked::new(&self.queue, place, request).unwrap()
+        }
+    }
+
+    async fn outcome(asked: Asked<Proposals>) -> StreamError<crate::ProposeError> {
+        asked.outcome(Duration::from_secs(60)).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn what_left_without_an_answer_is_told_apart_from_what_did_not_leave() {
+        let stream = Stream::new();
+        let left = stream.ask(10);
+        assert_eq!(stream.queue.take(100).len(), 1);
+        let queued = stream.ask(10);
+        stream.queue.broke(false);
+        assert!(matches!(outcome(left).await, StreamError::Broken));
+        assert!(matches!(outcome(queued).await, StreamError::NotSent));
+        assert_eq!(stream.places.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_says_so_took_nothing_that_it_did_not_answer() {
+        let stream = Stream::new();
+        let left = stream.ask(10);
+        stream.queue.take(100);
+        stream.queue.broke(true);
+        assert!(matches!(outcome(left).await, StreamError::NotSent));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_before_its_request_left_takes_it_along() {
+        let stream = Stream::new();
+        drop(stream.ask(10));
+        let late = stream.ask(10).outcome(Duration::ZERO).await;
+        assert!(matches!(late, Err(StreamError::NotSent)));
+        assert!(stream.queue.take(100).is_empty());
+        assert_eq!(stream.places.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_later_leaves_its_place_taken_until_the_answer() {
+        let stream = Stream::new();
+        let asked = stream.ask(10);
+        stream.queue.take(100);
+        let late = asked.outcome(Duration::ZERO).await;
+        assert!(matches!(late, Err(StreamError::Late)));
+        assert_eq!(stream.places.available_permits(), 9);
+        stream.queue.broke(false);
+        assert_eq!(stream.places.available_permits(), 10);
+    }
+
+    #[test]
+    fn a_message_ends_before_it_is_too_large_and_has_one_request_at_least() {
+        let stream = Stream::new();
+        let _asked: Vec<_> = [60, 60, 200, 10].map(|bytes| stream.ask(bytes)).into();
+        let sizes: Vec<usize> = (0..4).map(|_| stream.queue.take(100).len()).collect();
+        assert_eq!(sizes, [1, 1, 1, 1]);
+        let _asked: Vec<_> = [60, 40, 10].map(|bytes| stream.ask(bytes)).into();
+        assert_eq!(stream.queue.take(100).len(), 2);
+    }
+}
