@@ -3,7 +3,7 @@
 use tonic::transport::{Channel, Endpoint};
 
 /// More connections than this gain nothing on loopback.
-const CONNECTIONS_MAX: usize = 4;
+pub(crate) const CONNECTIONS_MAX: usize = 4;
 
 /// One connection.
 pub(crate) async fn connect(addr: &str) -> Result<Channel, String> {

@@ -1,13 +1,11 @@
 //! The callers of a cluster, by the way they take.
 
 use bytes::Bytes;
-use raftify::client::proto::{Consistency as WireConsistency, ProposeRequest, QueryRequest};
 use raftify::client::{ClientOptions, ProposalStream, QueryStream};
 use raftify::transport::Consistency;
-use raftify::{RaftClient, RaftNode, RaftServiceClient};
+use raftify::{RaftClient, RaftNode};
 use raftify_load::figures::{Figures, LogCount};
 use raftify_load::{Client, Fork, Keys, Meter, Pace, Window, measure};
-use tonic::transport::Channel;
 
 use crate::channels;
 use crate::row::{Row, Way};
@@ -67,16 +65,13 @@ pub(crate) async fn remote(
         let first = StreamReader { stream, keys };
         return measure(first, row.clients, pace, window, meter).await;
     }
-    let channels = channels::open(addr, row.clients).await?;
+    let clients = Clients::new(addr, row.clients);
     if row.way == Way::UnaryRead {
-        let first = RemoteReader {
-            clients: Clients::new(&channels)?,
-            keys,
-        };
+        let first = RemoteReader { clients, keys };
         return measure(first, row.clients, pace, window, meter).await;
     }
     let first = RemoteProposer {
-        clients: Clients::new(&channels)?,
+        clients,
         keys,
         bytes,
     };
@@ -143,19 +138,19 @@ impl Fork for Reader {
 
 /// The client of one caller, and those of the others' connections.
 struct Clients {
-    all: Vec<RaftServiceClient<Channel>>,
-    own: RaftServiceClient<Channel>,
+    all: Vec<RaftClient>,
+    own: RaftClient,
 }
 
 impl Clients {
-    fn new(channels: &[Channel]) -> Result<Self, String> {
-        let all: Vec<_> = channels
-            .iter()
-            .cloned()
-            .map(RaftServiceClient::new)
+    /// As many connections as callers, up to a few: more gain nothing on loopback.
+    fn new(addr: &str, callers: usize) -> Self {
+        let own = client(addr, callers);
+        let others = 1..callers.clamp(1, channels::CONNECTIONS_MAX);
+        let all = std::iter::once(own.clone())
+            .chain(others.map(|_| client(addr, callers)))
             .collect();
-        let own = all.first().cloned().ok_or("no connection")?;
-        Ok(Self { all, own })
+        Self { all, own }
     }
 
     fn fork(&self, number: usize) -> Self {
@@ -175,16 +170,9 @@ struct RemoteProposer {
 
 impl Client for RemoteProposer {
     async fn operate(&mut self) -> Result<(), String> {
-        let request = ProposeRequest {
-            entry: self.keys.entry(self.bytes),
-            ..ProposeRequest::default()
-        };
-        self.clients
-            .own
-            .propose(request)
-            .await
-            .map(drop)
-            .map_err(|status| status.to_string())
+        let entry = self.keys.entry(self.bytes);
+        let proposal = self.clients.own.propose_bytes(entry);
+        proposal.await.map(drop).map_err(|error| error.to_string())
     }
 }
 
@@ -205,17 +193,9 @@ struct RemoteReader {
 
 impl Client for RemoteReader {
     async fn operate(&mut self) -> Result<(), String> {
-        let request = QueryRequest {
-            request: self.keys.query(),
-            consistency: WireConsistency::Linearizable as i32,
-            ..QueryRequest::default()
-        };
-        self.clients
-            .own
-            .query(request)
-            .await
-            .map(drop)
-            .map_err(|status| status.to_string())
+        let query = self.keys.query();
+        let query = self.clients.own.query(query, Consistency::Linearizable);
+        query.await.map(drop).map_err(|error| error.to_string())
     }
 }
 

@@ -1,7 +1,8 @@
 //! How a request to another node failed, and what its caller is told.
 
-use tonic::{Code, ConnectError, Status};
+use tonic::{Code, Status};
 
+use super::channel::ChannelError;
 use super::dialer::reasons;
 use super::proto::ErrorDetail;
 use super::wire_error::{WireError as _, detail_of};
@@ -30,7 +31,7 @@ pub(super) fn classify(status: &Status) -> CallError {
     if let Some(detail) = detail_of(status) {
         return CallError::Answered(detail);
     }
-    if has_connect_error(status) {
+    if was_not_sent(status) {
         return CallError::NotSent(reasons(status));
     }
     match status.code() {
@@ -42,12 +43,12 @@ pub(super) fn classify(status: &Status) -> CallError {
     }
 }
 
-/// tonic wraps what happens before a request leaves in a [`ConnectError`], and nothing else.
-fn has_connect_error(status: &Status) -> bool {
+/// The channel says of its own errors which of them came before anything left.
+fn was_not_sent(status: &Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
-        if error.is::<ConnectError>() {
-            return true;
+        if let Some(error) = error.downcast_ref::<ChannelError>() {
+            return matches!(error, ChannelError::NotSent(_));
         }
         source = error.source();
     }

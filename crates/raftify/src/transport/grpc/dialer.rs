@@ -2,17 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
-use tonic::transport::{Channel, Endpoint};
 
+use super::channel::Channel;
 use super::options::GrpcOptions;
 use super::proto::raft_service_client::RaftServiceClient;
 use super::socket::Socket;
@@ -74,11 +71,9 @@ impl Dialer {
             return Err(failed(&"the transport has stopped"));
         }
         let options = &self.options;
-        let endpoint = Endpoint::from_shared(format!("http://{addr}"))
-            .map_err(|error| failed(&error))?
-            .http2_keep_alive_interval(options.keepalive_interval)
-            .keep_alive_timeout(options.keepalive_timeout)
-            .keep_alive_while_idle(true);
+        let origin: Uri = format!("http://{addr}")
+            .parse()
+            .map_err(|error| failed(&error))?;
         let limit = options.connect_timeout;
         let stream = match tokio::time::timeout(limit, dial(addr, limit)).await {
             Ok(stream) => stream.map_err(|error| failed(&error))?,
@@ -87,13 +82,11 @@ impl Dialer {
         let closed = self.closed.child_token();
         let socket =
             Socket::new(stream, closed.clone(), &self.sockets).map_err(|error| failed(&error))?;
-        let connector = OneSocket(Some(socket));
-        let channel = endpoint
-            .connect_with_connector(connector)
+        let channel = Channel::open(socket, options)
             .await
             .map_err(|error| failed(&reasons(&error)))?;
         Ok(Connection {
-            client: Client::new(channel)
+            client: Client::with_origin(channel, origin)
                 .max_decoding_message_size(options.message_bytes_max)
                 .max_encoding_message_size(options.message_bytes_max),
             _close: closed.clone().drop_guard(),
@@ -123,34 +116,11 @@ async fn dial(addr: &str, limit: Duration) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// The innermost reason, which names what the system said; tonic's own text is "transport error".
+/// The innermost reason, which names what the system said; those around it only say where.
 pub(crate) fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
     innermost.to_string()
-}
-
-/// Gives tonic the one socket. A channel whose socket broke does not get another one: requests
-/// that had not left then fail at once instead of each waiting for a connection.
-struct OneSocket(Option<Socket>);
-
-impl Service<Uri> for OneSocket {
-    type Response = TokioIo<Socket>;
-    type Error = io::Error;
-    type Future = std::future::Ready<io::Result<TokioIo<Socket>>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _uri: Uri) -> Self::Future {
-        let socket = self.0.take();
-        std::future::ready(
-            socket.map(TokioIo::new).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::NotConnected, "the connection is closed")
-            }),
-        )
-    }
 }

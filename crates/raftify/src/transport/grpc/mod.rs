@@ -11,6 +11,7 @@
 
 mod backoff;
 mod call_error;
+mod channel;
 pub(crate) mod codec;
 mod connection;
 pub(crate) mod convert;

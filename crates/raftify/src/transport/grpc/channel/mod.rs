@@ -1,0 +1,195 @@
+//! [`Channel`]: requests on one connection, straight on HTTP/2.
+//!
+//! tonic's own channel puts two queues, several layers and a task for the body between a caller and
+//! the connection. A small request then leaves in two writes, and its caller's runtime changes
+//! threads twice for it; with one caller that took as long as the request itself. Here a request
+//! whose bytes are all there is handed to the connection as a whole, and leaves in one write.
+
+mod answer;
+mod body;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use tokio::time::{sleep, timeout};
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+
+use self::answer::Answer;
+use self::body::Gathered;
+use super::options::GrpcOptions;
+use super::socket::Socket;
+
+/// What one stream may send before it is taken here.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// What the connection may send before it is taken here.
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// What one stream may have waiting here for the socket before its body is asked for more.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
+/// The largest head of an answer; errors travel in it.
+const HEAD_BYTES_MAX: u32 = 16 << 10;
+/// Streams at a time before the other side has said how many it takes.
+const STREAMS_AT_FIRST: usize = 100;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChannelError {
+    /// It did not leave, or the other side says that it did not look at it.
+    #[error("not sent: {0}")]
+    NotSent(#[source] h2::Error),
+    /// Nobody knows what became of it.
+    #[error(transparent)]
+    Broken(h2::Error),
+    /// The request itself could not be made.
+    #[error("the request's body failed: {0}")]
+    Body(Box<tonic::Status>),
+}
+
+/// The requests of one connection. A cheap clone; all clones share the connection.
+pub(crate) struct Channel {
+    requests: SendRequest<Bytes>,
+    /// Why the next request cannot leave.
+    not_ready: Option<h2::Error>,
+}
+
+impl Clone for Channel {
+    fn clone(&self) -> Self {
+        Self {
+            requests: self.requests.clone(),
+            not_ready: None,
+        }
+    }
+}
+
+impl Channel {
+    /// Begins HTTP/2 on `socket`. A task of its own moves the bytes, until nobody uses the
+    /// connection any more, it breaks, or a ping is not answered in time.
+    pub(super) async fn open(socket: Socket, options: &GrpcOptions) -> io::Result<Self> {
+        let (requests, mut connection) = Builder::new()
+            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .max_header_list_size(HEAD_BYTES_MAX)
+            .initial_max_send_streams(STREAMS_AT_FIRST)
+            .enable_push(false)
+            .handshake::<_, Bytes>(socket)
+            .await
+            .map_err(io::Error::other)?;
+        let pings = connection.ping_pong();
+        let (interval, limit) = (options.keepalive_interval, options.keepalive_timeout);
+        tokio::spawn(async move {
+            let silent = async {
+                let Some(mut pings) = pings else {
+                    return std::future::pending().await;
+                };
+                loop {
+                    sleep(interval).await;
+                    match timeout(limit, pings.ping(h2::Ping::opaque())).await {
+                        Ok(Ok(_)) => {}
+                        Ok(Err(error)) => return error.to_string(),
+                        Err(_) => return format!("no answer to a ping within {limit:?}"),
+                    }
+                }
+            };
+            // Whichever ends first drops the socket, and everything that waits for it fails.
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection broke");
+                    }
+                }
+                reason = silent => tracing::debug!(reason, "a connection is given up"),
+            }
+        });
+        Ok(Self {
+            requests,
+            not_ready: None,
+        })
+    }
+
+    /// Sends what is there of a request now; the rest by a task.
+    fn send(&mut self, request: Request<Body>) -> Result<ResponseFuture, ChannelError> {
+        if let Some(error) = self.not_ready.take() {
+            return Err(ChannelError::NotSent(error));
+        }
+        let (head, body) = request.into_parts();
+        let Gathered { pieces, rest } =
+            body::gather(body).map_err(|status| ChannelError::Body(Box::new(status)))?;
+        let is_all = rest.is_none();
+        let is_empty = is_all && pieces.iter().all(Option::is_none);
+        let (answer, mut stream) = self
+            .requests
+            .send_request(Request::from_parts(head, ()), is_empty)
+            .map_err(ChannelError::NotSent)?;
+        let mut pieces = pieces.into_iter().flatten().peekable();
+        while let Some(piece) = pieces.next() {
+            let is_last = is_all && pieces.peek().is_none();
+            stream
+                .send_data(piece, is_last)
+                .map_err(ChannelError::Broken)?;
+        }
+        if let Some(rest) = rest {
+            tokio::spawn(body::pump(rest, stream));
+        }
+        Ok(answer)
+    }
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Answer>;
+    type Error = ChannelError;
+    type Future = Answering;
+
+    /// An error is told by the call that follows: the generated client makes a text of one from
+    /// here, and nobody could tell any more that nothing was sent.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ChannelError>> {
+        self.requests.poll_ready(context).map(|ready| {
+            self.not_ready = ready.err();
+            Ok(())
+        })
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answering {
+        Answering(Some(self.send(request)))
+    }
+}
+
+/// The head of an answer on its way.
+pub(crate) struct Answering(Option<Result<ResponseFuture, ChannelError>>);
+
+impl Future for Answering {
+    type Output = Result<Response<Answer>, ChannelError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.0.take() {
+            Some(Ok(mut answer)) => match Pin::new(&mut answer).poll(context) {
+                Poll::Ready(answer) => {
+                    Poll::Ready(answer.map(|answer| answer.map(Answer::new)).map_err(failed))
+                }
+                Poll::Pending => {
+                    self.0 = Some(Ok(answer));
+                    Poll::Pending
+                }
+            },
+            Some(Err(error)) => Poll::Ready(Err(error)),
+            // Polled again after its end, which nobody does.
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// What an error means for the request that got it instead of an answer.
+fn failed(error: h2::Error) -> ChannelError {
+    // By HTTP/2's own rule such a stream was not looked at.
+    let refused =
+        error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    if refused {
+        ChannelError::NotSent(error)
+    } else {
+        ChannelError::Broken(error)
+    }
+}
