@@ -20,6 +20,11 @@ use crate::usage::Meter;
 const UNDER_WAY_MAX: usize = 100_000;
 /// Operations that are begun together; what is due beyond them follows at once.
 const TOGETHER_MAX: usize = 1_024;
+/// From this rate on the thread that begins operations does not wake for each: it would take more of
+/// the machine than the wait for some others adds to a latency.
+const TOGETHER_FROM_PER_SECOND: u64 = 20_000;
+/// How long it sleeps then, at least.
+const TOGETHER: Duration = Duration::from_micros(200);
 /// How long the last operations are waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -88,11 +93,16 @@ fn pace<C: Fork + Sync>(
     runtime: &Handle,
 ) {
     let step = Duration::from_secs(1) / u32::try_from(per_second.max(1)).unwrap_or(u32::MAX);
+    let pause_min = if per_second >= TOGETHER_FROM_PER_SECOND {
+        TOGETHER
+    } else {
+        Duration::ZERO
+    };
     let mut intended = begins;
     while intended < shared.span.ends {
         let now = Instant::now();
         if now < intended {
-            std::thread::sleep(intended - now);
+            std::thread::sleep((intended - now).max(pause_min));
             continue;
         }
         let mut due = Vec::new();
