@@ -146,6 +146,39 @@ async fn a_wiped_founder_is_refused_by_a_member_that_never_met_it() {
 }
 
 #[tokio::test]
+async fn a_wiped_founder_that_was_removed_is_taken_again_under_its_id() {
+    let mut world = World::start(3, world_config());
+    let leader = world.leader().await;
+    world.propose_lines(leader, "before", 5).await;
+    world.all_have(5).await;
+    let id = world.others(leader)[0];
+    world.kill(id).await;
+    world.wipe(id);
+    let remove = one(NodeChange::Remove { id });
+    world.node(leader).change_config(remove).await.unwrap();
+    let add = one(NodeChange::AddVoter {
+        id,
+        addr: addr_of(id),
+    });
+    world.node(leader).change_config(add).await.unwrap();
+    world.start_node(id);
+    world.propose_lines(leader, "after", 5).await;
+    world.all_have(10).await;
+    // Its new directory is named as the first one was, on every node.
+    let incarnation = world.hosts[&id].inbox.identity().incarnation;
+    until("the log names its new directory", || async {
+        let mut named = true;
+        for host in world.hosts.values() {
+            let peers = host.node.peers().await.unwrap();
+            named &= peers.get(id).unwrap().incarnation == incarnation;
+        }
+        named
+    })
+    .await;
+    world.stop_all().await;
+}
+
+#[tokio::test]
 async fn a_joiner_that_shall_lead_wins_its_first_election() {
     let mut world = World::start(3, world_config());
     let leader = world.leader().await;
