@@ -83,7 +83,8 @@ pub struct Config {
     /// Reads that may wait; one more gets `Busy`.
     pub read_queue_max: usize,
 
-    /// How long a proposal waits for its answer before its outcome is unknown.
+    /// How long a proposal waits for its answer before its outcome is unknown. From a second on it,
+    /// and `read_timeout`, are told late by up to 100 ms.
     pub propose_timeout: Duration,
     /// How long a read waits to be confirmed.
     pub read_timeout: Duration,

@@ -13,8 +13,8 @@ use super::read::ReadAnswer;
 use super::{Applied, AppliedSystem, ApplyEvent, ApplyItem, Query, Read, Responder, SystemOutcome};
 use crate::error::{ProposeError, ReadError, UnknownCause};
 use crate::log_entry::AbstractLogEntry;
-use crate::node::NodeView;
 use crate::node::metrics::{Counters, add};
+use crate::node::view::{NodeView, show};
 use crate::node::worker::Placement;
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
 use crate::state_machine::{AbstractStateMachine, ApplyError, Committed, SnapshotSource};
@@ -146,7 +146,7 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
             ApplyItem::Done(response) => {
                 let index = self.applied_index;
                 self.applied.send(Applied { index, response }).ok();
-                self.view.send_if_modified(|view| {
+                show(&self.view, |view| {
                     let is_news = view.applied_index < index;
                     view.applied_index = view.applied_index.max(index);
                     is_news

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Ticker;
@@ -172,12 +172,14 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 tx_server,
                 queued_bytes: Arc::clone(&queued_bytes),
                 view: view_reader,
+                deadlines: Arc::default(),
                 news: Arc::clone(&news),
                 counters: Arc::clone(&counters),
                 transport: Arc::clone(&transport),
                 shutdown: shutdown.clone(),
             }),
         };
+        let log_ended = oneshot::channel();
         let writer = LogWriter::new(
             LogWriterStart {
                 storage: self.storage,
@@ -189,6 +191,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             },
             channels.log_jobs.1,
             channels.log_events.0,
+            log_ended.0,
         );
         let (snapshot_index, snapshot_term) = opened
             .state
@@ -241,6 +244,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             rx_server,
             log_jobs: channels.log_jobs.0,
             log_events: channels.log_events.1,
+            log_ended: log_ended.1,
             apply_items: channels.apply_items.0,
             apply_events: channels.apply_events.1,
             applied: channels.applied.1,
@@ -262,6 +266,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             reads_applying,
             handed: (opened.state.hard_state.term, opened.state.hard_state.vote),
             log_outstanding: Default::default(),
+            installs_outstanding: 0,
             restoring: opened.state.snapshot.iter().cloned().collect(),
             snapshot_retries: Default::default(),
             snapshot_running: false,
@@ -368,6 +373,7 @@ where
             .of_worker(F::NEVER_WAITS)
             .spawn("raftify-apply", self.apply.run())
             .map_err(started)?;
+        let _served = self.node.shared.deadlines.serve();
         let ended = self.core.run().await;
         // The loop has gone, so its queues are closed: both workers finish what is in them.
         writer.join(patience).await;

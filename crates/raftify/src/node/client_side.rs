@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::handle::RaftNode;
 use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
@@ -125,7 +125,7 @@ where
                 return Err(ProposeError::Stopped);
             }
             let outcome = if is_leader || !forward {
-                self.propose_here(entry.clone(), deadline, door)
+                self.propose_here(entry.clone(), deadline, timeout, door)
                     .await
                     .map(Answer::Here)
             } else if leader_id != 0 {
@@ -160,6 +160,7 @@ where
         &self,
         entry: Bytes,
         deadline: Instant,
+        patience: Duration,
         door: Door,
     ) -> Result<F::Response, ProposeError> {
         let size_bytes = entry.len() as u64;
@@ -175,7 +176,8 @@ where
             self.release_bytes(size_bytes);
             return Err(error);
         }
-        match timeout_at(deadline, receiver).await {
+        let deadlines = &self.shared.deadlines;
+        match deadlines.within(deadline, patience, receiver).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(ProposeError::Unknown(UnknownCause::Stopped)),
             Err(_) => Err(ProposeError::Unknown(UnknownCause::Deadline)),

@@ -47,7 +47,6 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 Ok(())
             }
             LogEvent::Noted { met } => self.noted(met),
-            LogEvent::Failed(error) => Err(Fatal::Storage(error.to_string())),
         }
     }
 
@@ -65,6 +64,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         entries: Vec<raft::eraftpb::Entry>,
         responses: Vec<raft::eraftpb::Message>,
     ) -> Result<(), Fatal> {
+        self.installs_outstanding = self.installs_outstanding.saturating_sub(1);
         add(&self.counters.snapshots_installed, 1);
         let store = self.raw_node.mut_store();
         store.installed(descriptor.clone());

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::error::{Fatal, SnapshotError, UnknownCause};
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
 use crate::state_machine::AbstractStateMachine;
-use crate::storage::{Identity, LogReader};
+use crate::storage::{Identity, LogReader, StorageError};
 use crate::transport::{NodeInbox, PeerEvent, Transport};
 
 /// How much of one source a turn takes before the others get theirs.
@@ -52,6 +52,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) rx_server: mpsc::Receiver<ServerRequestMsg<L, F>>,
     pub(super) log_jobs: mpsc::UnboundedSender<QueuedJob>,
     pub(super) log_events: mpsc::UnboundedReceiver<LogEvent>,
+    /// Why the log writer ended.
+    pub(super) log_ended: oneshot::Receiver<StorageError>,
     pub(super) apply_items: mpsc::UnboundedSender<ApplyItem<F::Response>>,
     pub(super) apply_events: mpsc::UnboundedReceiver<ApplyEvent>,
     pub(super) applied: mpsc::UnboundedReceiver<Applied>,
@@ -88,6 +90,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) handed: (u64, u64),
     /// When each append that the log writer has not answered was handed out.
     pub(super) log_outstanding: super::log_backlog::LogBacklog,
+    /// Received snapshots that are with the log writer.
+    pub(super) installs_outstanding: usize,
     /// Snapshots whose files the apply task has still to read.
     pub(super) restoring: std::collections::VecDeque<SnapshotDescriptor>,
     pub(super) snapshot_retries: super::snapshot_retry::SnapshotRetries,
@@ -117,6 +121,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
 /// What woke the loop.
 enum Woken<L, F: AbstractStateMachine> {
     Stop,
+    /// The log writer failed, or ended without a reason.
+    LogEnded(Option<StorageError>),
     Log(Option<LogEvent>),
     Apply(Option<ApplyEvent>),
     Applied(Option<Applied>),
@@ -150,12 +156,10 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 return Fatal::StateMachine(reason);
             }
         }
-        while let Ok(event) = self.log_events.try_recv() {
-            if let LogEvent::Failed(error) = event {
-                return Fatal::Storage(error.to_string());
-            }
+        match self.log_ended.try_recv() {
+            Ok(error) => Fatal::Storage(error.to_string()),
+            Err(_) => fatal,
         }
-        fatal
     }
 
     /// Makes the peers known to transport and inbox, before the first turn.
@@ -194,7 +198,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.take_applied()?;
             self.age_lease()?;
             match woken {
-                Woken::Stop => return Ok(()),
+                // The second was an error already.
+                Woken::Stop | Woken::LogEnded(_) => return Ok(()),
                 Woken::Log(event) => self.on_log_event(or_ended(event, "log writer")?)?,
                 Woken::Apply(event) => self.on_apply_event(or_ended(event, "apply task")?)?,
                 Woken::Applied(applied) => self.on_applied(or_ended(applied, "apply task")?)?,
@@ -227,7 +232,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => Woken::Stop,
-            event = self.log_events.recv() => Woken::Log(event),
+            ended = &mut self.log_ended => Woken::LogEnded(ended.ok()),
+            event = self.log_events.recv(), if self.awaits_log() => Woken::Log(event),
             event = self.apply_events.recv() => Woken::Apply(event),
             applied = self.applied.recv(), if self.awaits_applied() => Woken::Applied(applied),
             event = self.frames.recv() => Woken::Peer(event),
@@ -235,13 +241,6 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             request = self.rx_server.recv(), if !self.rx_server.is_closed() => Woken::Server(request),
             () = self.clock.wait(self.commit_notice.due_at()) => Woken::Tick,
         }
-    }
-
-    /// Whether anything waits for what the apply task has done. Otherwise nobody is kept waiting
-    /// when the loop hears of it with its next turn, and a turn of its own for each batch would
-    /// cost as much as the batch.
-    fn awaits_applied(&self) -> bool {
-        self.raw_node.apply_is_paused() || self.change_is_pending() || self.leaves_at.is_some()
     }
 
     /// Takes what the apply task has done meanwhile.
@@ -347,7 +346,8 @@ impl<L, F: AbstractStateMachine, R: LogReader> Drop for RaftNodeCore<L, F, R> {
 /// the cause.
 fn unless_failed<L, F: AbstractStateMachine>(woken: Woken<L, F>) -> Result<Woken<L, F>, Fatal> {
     match woken {
-        Woken::Log(Some(LogEvent::Failed(error))) => Err(Fatal::Storage(error.to_string())),
+        Woken::LogEnded(Some(error)) => Err(Fatal::Storage(error.to_string())),
+        Woken::LogEnded(None) => Err(Fatal::Task("log writer".into())),
         Woken::Apply(Some(ApplyEvent::Failed(reason))) => Err(Fatal::StateMachine(reason)),
         other => Ok(other),
     }

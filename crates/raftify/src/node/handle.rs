@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::address_book::ADDRESSES_MAX;
+use super::deadlines::Deadlines;
 use super::metrics::Counters;
 use super::request::{LocalRequestMsg, ServerRequestMsg};
 use super::{NodeMetrics, NodeView};
@@ -38,6 +39,8 @@ pub(super) struct Shared<L, F: AbstractStateMachine> {
     pub(super) tx_server: mpsc::Sender<ServerRequestMsg<L, F>>,
     pub(super) queued_bytes: Arc<AtomicU64>,
     pub(super) view: watch::Receiver<NodeView>,
+    /// Of callers that wait for the loop.
+    pub(super) deadlines: Arc<Deadlines>,
     /// Notified when another leader is known, and when the node stops.
     pub(super) news: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
@@ -132,15 +135,14 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
     }
 
     pub(super) async fn read_index_within(&self, patience: Duration) -> Result<u64, ReadError> {
-        let deadline = Instant::now() + patience;
-        self.ask_read(deadline, |tx_msg| LocalRequestMsg::ReadIndex { tx_msg })
+        self.ask_read(patience, |tx_msg| LocalRequestMsg::ReadIndex { tx_msg })
             .await
     }
 
     /// Sends a read to the loop and waits for its answer.
     async fn ask_read<T>(
         &self,
-        deadline: Instant,
+        patience: Duration,
         request: impl FnOnce(oneshot::Sender<Result<T, ReadError>>) -> LocalRequestMsg<L, F>,
     ) -> Result<T, ReadError> {
         let (sender, receiver) = oneshot::channel();
@@ -152,7 +154,10 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         let late = |_| ReadError::NotConfirmed {
             leader: self.leader_hint(),
         };
-        timeout_at(deadline, asked).await.map_err(late)?
+        let deadline = Instant::now() + patience;
+        let deadlines = &self.shared.deadlines;
+        let answered = deadlines.within(deadline, patience, asked).await;
+        answered.map_err(late)?
     }
 
     /// Queues a request for the loop, waiting for room. Mostly there is some, and then it costs no
@@ -187,8 +192,7 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         consistency: Consistency,
         patience: Duration,
     ) -> Result<Bytes, ReadError> {
-        let deadline = Instant::now() + patience;
-        self.ask_read(deadline, |tx_msg| LocalRequestMsg::Query {
+        self.ask_read(patience, |tx_msg| LocalRequestMsg::Query {
             request,
             consistency,
             tx_msg,

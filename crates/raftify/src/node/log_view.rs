@@ -64,6 +64,11 @@ impl<R: LogReader> LogView<R> {
         self.start_index.saturating_add(1)
     }
 
+    /// The last index that is known to be durable.
+    pub(crate) fn last(&self) -> u64 {
+        self.last_index
+    }
+
     /// The index up to which a snapshot is wanted by the core, once.
     pub(crate) fn take_wanted_snapshot(&self) -> Option<u64> {
         self.wanted_snapshot.take()
@@ -184,8 +189,11 @@ impl<R: LogReader> LogView<R> {
     }
 }
 
+/// What an entry takes in memory. Counted when it comes and when it goes, so it is no exact size of
+/// a message.
 fn cost_bytes(entry: &Entry) -> u64 {
-    raft_entry_bytes(entry).saturating_add(ENTRY_OVERHEAD_BYTES)
+    let payload = entry.data.len().saturating_add(entry.context.len());
+    (payload as u64).saturating_add(ENTRY_OVERHEAD_BYTES)
 }
 
 fn raft_entry_bytes(entry: &Entry) -> u64 {

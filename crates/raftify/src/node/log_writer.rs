@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::metrics::Counters;
 use crate::snapshot::SnapshotDescriptor;
@@ -71,8 +71,6 @@ pub(crate) enum LogEvent {
     },
     /// The note.
     Noted { met: Vec<(u64, u64)> },
-    /// The store failed; the task has ended.
-    Failed(StorageError),
 }
 
 /// The log writer.
@@ -81,6 +79,8 @@ pub(crate) struct LogWriter<S> {
     node_id: u64,
     jobs: mpsc::UnboundedReceiver<QueuedJob>,
     events: mpsc::UnboundedSender<LogEvent>,
+    /// Wakes the loop when this task ends by a failure; dropped when it ends in any other way.
+    ended: oneshot::Sender<StorageError>,
     transport: Arc<dyn Transport>,
     counters: Arc<Counters>,
     written: HardState,
@@ -119,12 +119,14 @@ impl<S: StableStorage> LogWriter<S> {
         start: LogWriterStart<S>,
         jobs: mpsc::UnboundedReceiver<QueuedJob>,
         events: mpsc::UnboundedSender<LogEvent>,
+        ended: oneshot::Sender<StorageError>,
     ) -> Self {
         Self {
             storage: start.storage,
             node_id: start.node_id,
             jobs,
             events,
+            ended,
             transport: start.transport,
             counters: start.counters,
             held_commit: start.written.commit,
@@ -147,7 +149,8 @@ impl<S: StableStorage> LogWriter<S> {
             let mut pending = Pending::default();
             next = self.gather(&mut pending, job);
             if let Err(error) = self.write(pending).await {
-                self.events.send(LogEvent::Failed(error)).ok();
+                // The loop is told, unless it has gone.
+                self.ended.send(error).ok();
                 return;
             }
         }

@@ -5,12 +5,14 @@
 
 mod address_book;
 mod assembly;
+mod awaited;
 mod client_side;
 mod clock;
 mod commit_notice;
 mod committed;
 mod completions;
 mod core;
+mod deadlines;
 mod entropy;
 mod handle;
 mod handler;
@@ -29,7 +31,7 @@ mod requests;
 mod snapshot_retry;
 pub(crate) mod startup;
 mod ticking;
-mod view;
+pub(crate) mod view;
 mod waiters;
 pub(crate) mod worker;
 

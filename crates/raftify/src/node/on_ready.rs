@@ -98,6 +98,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         if message.term > 0 {
             self.handed = vote;
         }
+        if install.is_some() {
+            self.installs_outstanding = self.installs_outstanding.saturating_add(1);
+        }
         let bytes = message.entries.iter().map(waiting_bytes).sum();
         self.log_outstanding.push(bytes);
         let job = LogJob::Append {

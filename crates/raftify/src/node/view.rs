@@ -1,5 +1,7 @@
 //! What a node shows of itself at no cost to the loop.
 
+use tokio::sync::watch;
+
 use super::core::RaftNodeCore;
 use super::metrics::{add, set};
 use crate::state_machine::AbstractStateMachine;
@@ -57,6 +59,25 @@ impl NodeView {
     }
 }
 
+/// The receiver that the handles share; they look at it and never wait for it.
+const OWN_RECEIVERS: usize = 1;
+
+/// Changes what is shown; `change` says whether it is news. To wake those who watch costs many times
+/// what the change does, at each commit, so that is done only when somebody may watch.
+pub(crate) fn show(view: &watch::Sender<NodeView>, change: impl FnOnce(&mut NodeView) -> bool) {
+    let is_watched = || view.receiver_count() > OWN_RECEIVERS;
+    let was_watched = is_watched();
+    let mut is_news = false;
+    view.send_if_modified(|view| {
+        is_news = change(view);
+        is_news && was_watched
+    });
+    // Who began to watch meanwhile may have seen what was before.
+    if is_news && !was_watched && is_watched() {
+        view.send_modify(|_| {});
+    }
+}
+
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
     /// Shows the node as it is, when that changed.
     pub(super) fn publish(&mut self) {
@@ -73,7 +94,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 .then(|| self.addr_of(now.leader_id));
             self.addresses_changed = false;
             let counters = std::sync::Arc::clone(&self.counters);
-            self.view.send_modify(|view| {
+            show(&self.view, |view| {
                 if is_leader && !view.is_leader {
                     add(&counters.elections_won, 1);
                 }
@@ -88,6 +109,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 if let Some(leader_addr) = leader_addr {
                     view.leader_addr = leader_addr;
                 }
+                true
             });
             if now.leader_id != before.leader_id {
                 self.news.notify_waiters();
