@@ -179,6 +179,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 shutdown: shutdown.clone(),
             }),
         };
+        let fetched = mpsc::unbounded_channel();
         let log_ended = oneshot::channel();
         let writer = LogWriter::new(
             LogWriterStart {
@@ -248,6 +249,8 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             apply_items: channels.apply_items.0,
             apply_events: channels.apply_events.1,
             applied: channels.applied.1,
+            fetched: fetched.1,
+            fetched_sender: fetched.0,
             transport: Arc::clone(&transport),
             snapshots: self.snapshots.clone(),
             placement: self.placement,

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::log_fetch::Fetched;
 use super::log_view::LogView;
 use super::log_writer::{LogEvent, LogJob, QueuedJob};
 use super::metrics::Counters;
@@ -57,6 +58,9 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) apply_items: mpsc::UnboundedSender<ApplyItem<F::Response>>,
     pub(super) apply_events: mpsc::UnboundedReceiver<ApplyEvent>,
     pub(super) applied: mpsc::UnboundedReceiver<Applied>,
+    /// Entries that were read for followers.
+    pub(super) fetched: mpsc::UnboundedReceiver<Fetched>,
+    pub(super) fetched_sender: mpsc::UnboundedSender<Fetched>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) snapshots: SnapshotStore,
     pub(super) placement: super::worker::Placement,
@@ -126,6 +130,7 @@ enum Woken<L, F: AbstractStateMachine> {
     Log(Option<LogEvent>),
     Apply(Option<ApplyEvent>),
     Applied(Option<Applied>),
+    Fetched(Option<Fetched>),
     Peer(Option<PeerEvent>),
     Local(Option<LocalRequestMsg<L, F>>),
     Server(Option<ServerRequestMsg<L, F>>),
@@ -203,11 +208,17 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 Woken::Log(event) => self.on_log_event(or_ended(event, "log writer")?)?,
                 Woken::Apply(event) => self.on_apply_event(or_ended(event, "apply task")?)?,
                 Woken::Applied(applied) => self.on_applied(or_ended(applied, "apply task")?)?,
+                Woken::Fetched(Some(fetched)) => self.on_fetched(fetched)?,
                 Woken::Peer(Some(event)) => self.on_peer_event(event)?,
                 Woken::Local(Some(request)) => self.on_local_request(request)?,
                 Woken::Server(Some(request)) => self.on_server_request(request)?,
-                // Their senders live in handles; without a handle nobody asks any more.
-                Woken::Peer(None) | Woken::Local(None) | Woken::Server(None) | Woken::Tick => {}
+                // The loop holds a sender itself; the others' live in handles, and without a handle
+                // nobody asks any more.
+                Woken::Fetched(None)
+                | Woken::Peer(None)
+                | Woken::Local(None)
+                | Woken::Server(None)
+                | Woken::Tick => {}
             }
             self.drain()?;
             self.let_others_in().await?;
@@ -217,6 +228,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.name_incarnations()?;
             self.tell_commit_if_due()?;
             self.ready_passes()?;
+            self.begin_fetches();
             self.plan_commit_notice();
             self.publish();
         }
@@ -236,6 +248,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             event = self.log_events.recv(), if self.awaits_log() => Woken::Log(event),
             event = self.apply_events.recv() => Woken::Apply(event),
             applied = self.applied.recv(), if self.awaits_applied() => Woken::Applied(applied),
+            fetched = self.fetched.recv() => Woken::Fetched(fetched),
             event = self.frames.recv() => Woken::Peer(event),
             request = self.rx_local.recv(), if !self.rx_local.is_closed() => Woken::Local(request),
             request = self.rx_server.recv(), if !self.rx_server.is_closed() => Woken::Server(request),

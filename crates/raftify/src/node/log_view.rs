@@ -2,15 +2,17 @@
 //!
 //! Lives on the loop, so it needs no lock. What the log writer has made durable is moved in here
 //! when the loop sees the completion; older entries are read through the store's reader, a
-//! bounded number of bytes at a time.
+//! bounded number of bytes at a time: for followers off the loop (`log_fetch`), for a state machine
+//! that is far behind, and after a start, here.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError as CoreError};
 
 use super::committed::is_member;
+use super::log_fetch::Fetches;
 use crate::snapshot::SnapshotDescriptor;
 use crate::storage::{LogReader, StorageError, StoredState};
 
@@ -37,6 +39,8 @@ pub(crate) struct LogView<R> {
     cache_bytes_max: u64,
     /// The least index that a snapshot must reach, when the core asked for one that is not there.
     wanted_snapshot: Cell<Option<u64>>,
+    /// Older entries on their way to followers.
+    fetches: RefCell<Fetches>,
 }
 
 impl<R: LogReader> LogView<R> {
@@ -52,7 +56,18 @@ impl<R: LogReader> LogView<R> {
             cache_bytes: 0,
             cache_bytes_max,
             wanted_snapshot: Cell::new(None),
+            fetches: RefCell::default(),
         }
+    }
+
+    /// Reads the store.
+    pub(crate) fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    /// Older entries on their way to followers.
+    pub(crate) fn fetches(&self) -> RefMut<'_, Fetches> {
+        self.fetches.borrow_mut()
     }
 
     pub(crate) fn snapshot_index(&self) -> u64 {
@@ -80,6 +95,9 @@ impl<R: LogReader> LogView<R> {
             return;
         };
         let (first, last) = (first.index, last.index);
+        if first <= self.last_index {
+            self.fetches().rewritten();
+        }
         while self.cache.back().is_some_and(|entry| entry.index >= first) {
             self.pop_back();
         }
@@ -106,6 +124,7 @@ impl<R: LogReader> LogView<R> {
         self.start_term = descriptor.term;
         self.last_index = descriptor.index;
         self.snapshot = Some(descriptor);
+        self.fetches().rewritten();
         self.clear_cache();
     }
 
@@ -168,25 +187,35 @@ impl<R: LogReader> LogView<R> {
         }
         Some(entries)
     }
+}
 
-    /// The store counts payload alone. Of tiny entries it would give so many that no message
-    /// holds them, and the loop would stand still while it reads; so the range is cut first, and
-    /// what came is cut to what a message counts.
-    fn stored_entries(&self, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, CoreError> {
-        let entries_max = (bytes_max / ENTRY_BYTES_MIN).max(1);
-        let high = high.min(low.saturating_add(entries_max));
-        let mut entries = self.reader.entries(low, high, bytes_max).map_err(to_core)?;
-        let mut size: u64 = 0;
-        let fitting = entries
-            .iter()
-            .take_while(|entry| {
-                size = size.saturating_add(raft_entry_bytes(entry));
-                size <= bytes_max
-            })
-            .count();
-        entries.truncate(fitting.max(1));
-        Ok(entries)
-    }
+/// Entries of the store, the first and what fits into a message with it. The store counts payload
+/// alone. Of tiny entries it would give so many that no message holds them, and its caller would stand
+/// still while it reads; so the range is cut first, and what came is cut to what a message counts.
+pub(crate) fn entries_of_store(
+    reader: &impl LogReader,
+    low: u64,
+    high: u64,
+    bytes_max: u64,
+) -> Result<Vec<Entry>, StorageError> {
+    let entries_max = (bytes_max / ENTRY_BYTES_MIN).max(1);
+    let high = high.min(low.saturating_add(entries_max));
+    let mut entries = reader.entries(low, high, bytes_max)?;
+    take_fitting(&mut entries, bytes_max);
+    Ok(entries)
+}
+
+/// Cuts entries to what a message counts, one at least; gives back the rest.
+pub(crate) fn take_fitting(entries: &mut Vec<Entry>, bytes_max: u64) -> Vec<Entry> {
+    let mut size: u64 = 0;
+    let fitting = entries
+        .iter()
+        .take_while(|entry| {
+            size = size.saturating_add(raft_entry_bytes(entry));
+            size <= bytes_max
+        })
+        .count();
+    entries.split_off(fitting.max(1).min(entries.len()))
 }
 
 /// What an entry takes in memory. Counted when it comes and when it goes, so it is no exact size of
@@ -218,7 +247,7 @@ impl<R: LogReader> Storage for LogView<R> {
         low: u64,
         high: u64,
         max_bytes: u64,
-        _context: GetEntriesContext,
+        context: GetEntriesContext,
     ) -> Result<Vec<Entry>, CoreError> {
         if low <= self.start_index {
             return Err(CoreError::Compacted);
@@ -229,9 +258,15 @@ impl<R: LogReader> Storage for LogView<R> {
         if low >= high {
             return Ok(Vec::new());
         }
-        match self.cached_entries(low, high, max_bytes) {
-            Some(entries) => Ok(entries),
-            None => self.stored_entries(low, high, max_bytes),
+        if let Some(entries) = self.cached_entries(low, high, max_bytes) {
+            return Ok(entries);
+        }
+        match context {
+            GetEntriesContext::SendAppend { to } => self
+                .fetches()
+                .take(to, low, high, max_bytes)
+                .ok_or(CoreError::LogTemporarilyUnavailable),
+            _ => entries_of_store(&self.reader, low, high, max_bytes).map_err(to_core),
         }
     }
 
@@ -318,7 +353,7 @@ mod tests {
     }
 
     fn read(view: &LogView<impl LogReader>, low: u64, high: u64, bytes_max: u64) -> Vec<u64> {
-        let context = GetEntriesContext::SendAppend { to: 2 };
+        let context = GetEntriesContext::Inspect;
         let entries = view.entries(low, high, bytes_max, context).unwrap();
         entries.iter().map(|entry| entry.index).collect()
     }

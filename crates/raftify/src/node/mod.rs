@@ -20,6 +20,7 @@ mod inbound;
 mod incarnations;
 mod leadership;
 mod log_backlog;
+mod log_fetch;
 mod log_view;
 mod log_writer;
 mod membership;
