@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::proto::Proposal;
 use crate::error::ProposeError;
@@ -26,10 +27,9 @@ impl ProposalStream {
         in_flight_max: usize,
         timeout: Duration,
     ) -> Result<Self, ProposeError> {
-        let (stream, receiving) = CallStream::open(remote, in_flight_max, timeout).await?;
-        tokio::spawn(receiving);
+        let cancel = CancellationToken::new();
         Ok(Self {
-            stream,
+            stream: CallStream::open(remote, in_flight_max, timeout, cancel).await?,
             entry_bytes_max: remote.payload_bytes_max() as u64,
             timeout,
         })

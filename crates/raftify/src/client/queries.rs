@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::proto::StreamQuery;
 use crate::error::ReadError;
@@ -27,10 +28,9 @@ impl QueryStream {
         in_flight_max: usize,
         timeout: Duration,
     ) -> Result<Self, ReadError> {
-        let (stream, receiving) = CallStream::open(remote, in_flight_max, timeout).await?;
-        tokio::spawn(receiving);
+        let cancel = CancellationToken::new();
         Ok(Self {
-            stream,
+            stream: CallStream::open(remote, in_flight_max, timeout, cancel).await?,
             request_bytes_max: remote.payload_bytes_max(),
             timeout,
         })

@@ -32,6 +32,7 @@ pub(crate) struct Dialer {
 /// One connection. Its socket is closed when this is dropped, whatever still runs on it.
 pub(crate) struct Connection {
     pub(crate) client: Client,
+    channel: Channel,
     closed: CancellationToken,
     _close: DropGuard,
 }
@@ -40,6 +41,12 @@ impl Connection {
     /// Whether its socket has been closed, by either side.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
+    }
+
+    /// Runs `companion` in the connection's task: something short that waits for what comes in on
+    /// the connection. It is dropped when the connection has ended.
+    pub(crate) fn run_beside(&self, companion: impl Future<Output = ()> + Send + 'static) {
+        self.channel.run_beside(companion);
     }
 }
 
@@ -86,6 +93,7 @@ impl Dialer {
             .await
             .map_err(|error| failed(&reasons(&error)))?;
         Ok(Connection {
+            channel: channel.clone(),
             client: Client::with_origin(channel, origin)
                 .max_decoding_message_size(options.message_bytes_max)
                 .max_encoding_message_size(options.message_bytes_max),

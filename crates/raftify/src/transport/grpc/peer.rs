@@ -14,7 +14,7 @@ use super::options::GrpcOptions;
 use super::outbox::{Outbox, OutboxLimits};
 use super::proto::Origin;
 use super::remote::Remote;
-use super::stream::{Forward, Runs};
+use super::stream::Forward;
 use crate::transport::NodeInbox;
 
 /// Room in a gRPC message for what is not a Raft message.
@@ -43,7 +43,7 @@ impl Peer {
         addr: String,
         dialer: &Dialer,
         cancel: CancellationToken,
-        runs: Runs,
+        shutdown: CancellationToken,
     ) -> Self {
         let options = dialer.options();
         let limits = OutboxLimits {
@@ -57,7 +57,7 @@ impl Peer {
         Self {
             id,
             outbox: Arc::new(Outbox::new(limits)),
-            forward: Forward::new(remote.clone(), options.stream_in_flight_max, runs),
+            forward: Forward::new(remote.clone(), options.stream_in_flight_max, shutdown),
             remote,
             cancel,
             started: AtomicBool::new(false),

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use tonic::{Response, Status, Streaming};
 
 use super::call_error::{
@@ -129,7 +127,8 @@ impl Remote {
         .map_err(|error| propose_error(error, size_bytes, leader))
     }
 
-    /// Opens a stream of requests. The connection stays open as long as the answers are read.
+    /// Opens a stream of requests on a connection, which must be kept as long as the answers are
+    /// read.
     ///
     /// # Errors
     /// Nothing is asked before the stream is open, so every failure is one before; and when the kept
@@ -138,14 +137,14 @@ impl Remote {
         &self,
         batches: impl Fn() -> R,
         timeout: Duration,
-    ) -> Result<BoxStream<'static, Result<K::Answers, Status>>, K::Error> {
+    ) -> Result<(Streaming<K::Answers>, Arc<Connection>), K::Error> {
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
             let lease = self.lease(deadline).await.map_err(K::not_opened)?;
             let mut client = lease.connection.client.clone();
             let opening = K::open(&mut client, batches());
             let error = match tokio::time::timeout_at(deadline, opening).await {
-                Ok(Ok(answers)) => return Ok(kept_open(answers.into_inner(), lease.connection)),
+                Ok(Ok(answers)) => return Ok((answers.into_inner(), lease.connection)),
                 Ok(Err(status)) => classify(&status),
                 Err(_) => CallError::Deadline,
             };
@@ -321,17 +320,6 @@ impl Remote {
         .map(|reply| convert::status_from(reply.status.unwrap_or_default()))
         .map_err(membership_error)
     }
-}
-
-/// The answers of a stream, and the connection open for as long.
-fn kept_open<A: Send + 'static>(
-    answers: Streaming<A>,
-    connection: Arc<Connection>,
-) -> BoxStream<'static, Result<A, Status>> {
-    let answers = answers.inspect(move |_| {
-        let _open = &connection;
-    });
-    answers.boxed()
 }
 
 fn too_large(size_bytes: u64, limit_bytes: u64) -> String {

@@ -18,7 +18,6 @@ use super::options::GrpcOptions;
 use super::outbox::Pushed;
 use super::peer::{Peer, PeerTask, origin};
 use super::snapshot_send::SnapshotSend;
-use super::stream::Runs;
 use crate::error::{LeaderHint, MembershipError, ProposeError};
 use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest};
 use crate::snapshot::SnapshotStore;
@@ -114,11 +113,8 @@ impl Shared {
         let old = match addr {
             Some(addr) => {
                 let cancel = self.cancel.child_token();
-                let runs = Runs {
-                    tasks: self.tasks.clone(),
-                    cancel: self.cancel.clone(),
-                };
-                let peer = Peer::new(id, addr, &self.dialer, cancel, runs);
+                let shutdown = self.cancel.clone();
+                let peer = Peer::new(id, addr, &self.dialer, cancel, shutdown);
                 peers.insert(id, Arc::new(peer))
             }
             None => peers.remove(&id),

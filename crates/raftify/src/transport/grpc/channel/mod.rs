@@ -7,6 +7,8 @@
 
 mod answer;
 mod body;
+mod doorbell;
+mod driver;
 
 use std::io;
 use std::pin::Pin;
@@ -14,13 +16,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use tokio::time::{sleep, timeout};
+use tokio::sync::mpsc;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 
 use self::answer::Answer;
 use self::body::Gathered;
+use self::driver::{Companion, Driver};
 use super::options::GrpcOptions;
 use super::socket::Socket;
 
@@ -54,6 +57,8 @@ pub(crate) struct Channel {
     requests: SendRequest<Bytes>,
     /// Why the next request cannot leave.
     not_ready: Option<h2::Error>,
+    /// One for each body that is not there as a whole, and each stream that is taken in.
+    company: mpsc::UnboundedSender<Companion>,
 }
 
 impl Clone for Channel {
@@ -61,6 +66,7 @@ impl Clone for Channel {
         Self {
             requests: self.requests.clone(),
             not_ready: None,
+            company: self.company.clone(),
         }
     }
 }
@@ -69,7 +75,7 @@ impl Channel {
     /// Begins HTTP/2 on `socket`. A task of its own moves the bytes, until nobody uses the
     /// connection any more, it breaks, or a ping is not answered in time.
     pub(super) async fn open(socket: Socket, options: &GrpcOptions) -> io::Result<Self> {
-        let (requests, mut connection) = Builder::new()
+        let (requests, connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
@@ -79,36 +85,19 @@ impl Channel {
             .handshake::<_, Bytes>(socket)
             .await
             .map_err(io::Error::other)?;
-        let pings = connection.ping_pong();
-        let (interval, limit) = (options.keepalive_interval, options.keepalive_timeout);
-        tokio::spawn(async move {
-            let silent = async {
-                let Some(mut pings) = pings else {
-                    return std::future::pending().await;
-                };
-                loop {
-                    sleep(interval).await;
-                    match timeout(limit, pings.ping(h2::Ping::opaque())).await {
-                        Ok(Ok(_)) => {}
-                        Ok(Err(error)) => return error.to_string(),
-                        Err(_) => return format!("no answer to a ping within {limit:?}"),
-                    }
-                }
-            };
-            // Whichever ends first drops the socket, and everything that waits for it fails.
-            tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection broke");
-                    }
-                }
-                reason = silent => tracing::debug!(reason, "a connection is given up"),
-            }
-        });
+        let (company, coming) = mpsc::unbounded_channel();
+        tokio::spawn(Driver::new(connection, coming, options).run());
         Ok(Self {
             requests,
             not_ready: None,
+            company,
         })
+    }
+
+    /// Runs `companion` in the connection's task: something short that waits for what comes in on
+    /// the connection. It is dropped when the connection has ended already.
+    pub(super) fn run_beside(&self, companion: impl Future<Output = ()> + Send + 'static) {
+        self.company.send(Box::pin(companion)).ok();
     }
 
     /// Sends what is there of a request now; the rest by a task.
@@ -133,7 +122,7 @@ impl Channel {
                 .map_err(ChannelError::Broken)?;
         }
         if let Some(rest) = rest {
-            tokio::spawn(body::pump(rest, stream));
+            self.run_beside(body::pump(rest, stream));
         }
         Ok(answer)
     }

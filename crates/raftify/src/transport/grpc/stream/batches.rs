@@ -57,6 +57,15 @@ impl<K: StreamKind> Batches<K> {
     }
 }
 
+/// Wakes whoever polls when the tasks that can run now have done so. To wake it at once would not be
+/// enough: this runs in the connection's task, which then just polls again.
+fn wake_after_others(context: &mut Context<'_>) {
+    let yielding = std::pin::pin!(tokio::task::yield_now());
+    if yielding.poll(context).is_ready() {
+        context.waker().wake_by_ref();
+    }
+}
+
 impl<K: StreamKind> Stream for Batches<K> {
     type Item = K::Batch;
 
@@ -69,7 +78,7 @@ impl<K: StreamKind> Stream for Batches<K> {
                 Registered::Queued => {}
             }
             if this.lets_others_in() {
-                context.waker().wake_by_ref();
+                wake_after_others(context);
                 return Poll::Pending;
             }
             let requests = this.take();

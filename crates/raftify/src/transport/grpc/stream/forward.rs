@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::{CallStream, Proposals, StreamError, StreamKind as _};
 use crate::error::{LeaderHint, ProposeError};
@@ -17,30 +16,24 @@ use crate::transport::grpc::remote::Remote;
 /// Which queue was full.
 const FULL: &str = "too many proposals are with the leader";
 
-/// Where the tasks of a transport run, and what ends them.
-#[derive(Clone)]
-pub(crate) struct Runs {
-    pub(crate) tasks: TaskTracker,
-    pub(crate) cancel: CancellationToken,
-}
-
 /// The stream to one other node, opened when it is first needed, kept, and opened anew after it
 /// ended.
 pub(crate) struct Forward {
     remote: Remote,
     in_flight_max: usize,
-    runs: Runs,
+    cancel: CancellationToken,
     open: Mutex<Option<CallStream<Proposals>>>,
     /// Held by the one who opens it; the others wait for the result.
     opening: tokio::sync::Mutex<()>,
 }
 
 impl Forward {
-    pub(crate) fn new(remote: Remote, in_flight_max: usize, runs: Runs) -> Self {
+    /// Its streams end when `cancel` is cancelled.
+    pub(crate) fn new(remote: Remote, in_flight_max: usize, cancel: CancellationToken) -> Self {
         Self {
             remote,
             in_flight_max,
-            runs,
+            cancel,
             open: Mutex::new(None),
             opening: tokio::sync::Mutex::new(()),
         }
@@ -102,16 +95,8 @@ impl Forward {
             return Ok((open, false));
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let (stream, receiving) = CallStream::open(&self.remote, self.in_flight_max, left).await?;
-        let cancel = self.runs.cancel.clone();
-        // Dropped without having run, it ends the stream.
-        self.runs.tasks.spawn(async move {
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => {}
-                () = receiving => {}
-            }
-        });
+        let cancel = self.cancel.clone();
+        let stream = CallStream::open(&self.remote, self.in_flight_max, left, cancel).await?;
         *self.open() = Some(stream.clone());
         Ok((stream, true))
     }

@@ -13,18 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::Status;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
 
 use self::batches::Batches;
 use self::queue::{Asked, Queue};
+use super::dialer::Connection;
 use super::proto::ErrorCode;
 use super::remote::Remote;
 use super::wire_error::detail_of;
 
-pub(crate) use forward::{Forward, Runs};
+pub(crate) use forward::Forward;
 pub(crate) use kind::{Proposals, Queries, StreamKind};
 
 /// How much longer than the node's own deadline to wait for its answer.
@@ -76,8 +77,7 @@ impl<K: StreamKind> Drop for Handle<K> {
 }
 
 impl<K: StreamKind> CallStream<K> {
-    /// Opens a stream to `remote`, with what takes its answers in: a future to run until it ends.
-    /// When that is dropped instead, the stream has broken.
+    /// Opens a stream to `remote`. It breaks when `cancel` is cancelled.
     ///
     /// # Errors
     /// See [`StreamKind::Error`]; nothing was asked then.
@@ -85,22 +85,30 @@ impl<K: StreamKind> CallStream<K> {
         remote: &Remote,
         in_flight_max: usize,
         timeout: Duration,
-    ) -> Result<(Self, impl Future<Output = ()> + Send + use<K>), K::Error> {
+        cancel: CancellationToken,
+    ) -> Result<Self, K::Error> {
         let queue = Arc::new(Queue::default());
         let bytes_max = remote.batch_bytes_max();
         let batches = || Batches::new(Arc::clone(&queue), bytes_max);
-        let answers = remote.open_stream::<K, _>(batches, timeout).await?;
+        let (answers, connection) = remote.open_stream::<K, _>(batches, timeout).await?;
         let places_max = in_flight_max.clamp(1, Semaphore::MAX_PERMITS);
         let receiving = Receiving {
             queue: Arc::clone(&queue),
             answers,
+            _connection: Arc::clone(&connection),
         };
-        let stream = Self {
+        connection.run_beside(async move {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => {}
+                () = receiving.run() => {}
+            }
+        });
+        Ok(Self {
             handle: Arc::new(Handle(queue)),
             places: Arc::new(Semaphore::new(places_max)),
             places_max,
-        };
-        Ok((stream, receiving.run()))
+        })
     }
 
     /// Waits for room for a request with so many bytes; in turn.
@@ -134,7 +142,9 @@ impl<K: StreamKind> CallStream<K> {
 /// The stream's answers on their way to the callers.
 struct Receiving<K: StreamKind> {
     queue: Arc<Queue<K>>,
-    answers: BoxStream<'static, Result<K::Answers, Status>>,
+    answers: Streaming<K::Answers>,
+    /// Open for as long.
+    _connection: Arc<Connection>,
 }
 
 impl<K: StreamKind> Receiving<K> {
