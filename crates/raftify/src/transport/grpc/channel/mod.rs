@@ -57,7 +57,7 @@ pub(crate) struct Channel {
     requests: SendRequest<Bytes>,
     /// Why the next request cannot leave.
     not_ready: Option<h2::Error>,
-    /// One for each body that is not there as a whole, and each stream that is taken in.
+    /// Into the connection's task: bodies that are not there as a whole, streams that are taken in.
     company: mpsc::UnboundedSender<Companion>,
 }
 
