@@ -49,7 +49,7 @@ pub(crate) async fn remote(
     meter: &Meter,
 ) -> Result<Figures, String> {
     let (keys, bytes) = (Keys::of_client(0), row.bytes);
-    if row.way == Way::StreamPropose {
+    if matches!(row.way, Way::StreamPropose | Way::StreamForward) {
         let stream = client(addr, row.clients).proposal_stream().await;
         let stream = stream.map_err(|error| error.to_string())?;
         let first = Streamer {

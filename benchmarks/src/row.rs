@@ -36,6 +36,8 @@ pub(crate) enum Way {
     UnaryPropose,
     /// `ProposeStream` of the service, to the leader; clients are proposals in flight.
     StreamPropose,
+    /// The same to a follower, which passes them on to the leader.
+    StreamForward,
     /// A linearizable `RaftNode::query` in the leader's process.
     Read,
     /// A linearizable `Query` of the service, to the leader.
@@ -144,6 +146,7 @@ impl Group {
             Self::OneProcess => self.durable_rows(),
             Self::ThreeProcesses => {
                 let mut rows = self.durable_rows();
+                rows.extend(self.each(&[Way::StreamForward], &CLIENTS, &[64]));
                 rows.extend(self.open_rows());
                 rows
             }
@@ -224,6 +227,7 @@ impl Way {
             Self::Propose => "propose",
             Self::UnaryPropose => "unary-propose",
             Self::StreamPropose => "stream-propose",
+            Self::StreamForward => "stream-forward",
             Self::Read => "read",
             Self::UnaryRead => "unary-read",
             Self::StreamRead => "stream-read",
@@ -240,6 +244,7 @@ impl Way {
             Self::Propose => "propose, in process",
             Self::UnaryPropose => "propose, unary gRPC",
             Self::StreamPropose => "propose, one gRPC stream",
+            Self::StreamForward => "propose, one gRPC stream, to a follower",
             Self::Read => "linearizable read, in process",
             Self::UnaryRead => "linearizable read, unary gRPC",
             Self::StreamRead => "linearizable read, one gRPC stream",

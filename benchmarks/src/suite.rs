@@ -132,6 +132,7 @@ async fn three_processes(
 ) -> Result<(), String> {
     let mut cluster = Processes::start(dir, &settings.nodes(reads)).await?;
     let (meter, addr) = (cluster.meter(), cluster.leader_addr()?);
+    let follower = cluster.addr(1)?;
     let mut reached: BTreeMap<Row, f64> = BTreeMap::new();
     for row in rows {
         let pace = match row.pace {
@@ -143,7 +144,12 @@ async fn three_processes(
         };
         let before = cluster.log_count().await?;
         let mut figures = if is_remote(row.way) {
-            clients::remote(&addr, row, pace, settings.window, &meter).await?
+            let addr = if row.way == Way::StreamForward {
+                &follower
+            } else {
+                &addr
+            };
+            clients::remote(addr, row, pace, settings.window, &meter).await?
         } else {
             cluster.measure(row, settings.window).await?
         };
@@ -159,6 +165,7 @@ fn is_remote(way: Way) -> bool {
     match way {
         Way::UnaryPropose
         | Way::StreamPropose
+        | Way::StreamForward
         | Way::UnaryRead
         | Way::StreamRead
         | Way::Unary

@@ -81,10 +81,15 @@ impl Processes {
 
     /// Where the leader's server listens.
     pub(crate) fn leader_addr(&self) -> Result<String, String> {
+        self.addr(0)
+    }
+
+    /// Where the server of the node at a position, from 0, listens.
+    pub(crate) fn addr(&self, position: usize) -> Result<String, String> {
         self.addrs
-            .first()
+            .get(position)
             .cloned()
-            .ok_or_else(|| "no node was started".to_owned())
+            .ok_or_else(|| "no such node was started".to_owned())
     }
 
     /// The process of the node at a position, from 0.

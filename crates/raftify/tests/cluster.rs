@@ -3,9 +3,10 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use raftify::Config;
+use raftify::{Config, ProposeError};
 use support::cluster::{Cluster, quick_config};
 use support::until;
 
@@ -74,6 +75,53 @@ async fn the_loss_of_the_leader_loses_no_acknowledged_write() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_follower_forwards_while_its_leader_goes_takes_effect_once_or_is_told_apart() {
+    let mut cluster = Cluster::start(3, quick_config());
+    let leader = cluster.leader().await;
+    let follower = cluster.other_than(leader);
+    let (over, is_over) = tokio::sync::watch::channel(false);
+    let callers: Vec<_> = (0..64)
+        .map(|caller| {
+            let (node, is_over) = (cluster.node(follower).clone(), is_over.clone());
+            tokio::spawn(async move {
+                let mut outcomes = Vec::new();
+                while !*is_over.borrow() {
+                    let line = format!("{caller}:{}", outcomes.len());
+                    let outcome = node.propose(line.clone()).await;
+                    outcomes.push((line, outcome));
+                }
+                outcomes
+            })
+        })
+        .collect();
+    let journal = cluster.members[&follower].journal.clone();
+    until("some are forwarded", async || journal.lines().len() > 500).await;
+    cluster.stop(leader).await;
+    let before = journal.lines().len();
+    until("the next leader takes them", async || {
+        journal.lines().len() > before + 500
+    })
+    .await;
+    over.send(true).unwrap();
+    let mut outcomes = Vec::new();
+    for caller in callers {
+        outcomes.extend(caller.await.unwrap());
+    }
+    cluster.node(follower).read_index().await.unwrap();
+    let lines = journal.lines();
+    let applied: HashSet<&String> = lines.iter().collect();
+    assert_eq!(applied.len(), lines.len(), "an entry took effect twice");
+    for (line, outcome) in &outcomes {
+        match outcome {
+            Ok(_) => assert!(applied.contains(line), "{line} was lost"),
+            Err(ProposeError::Unknown(_)) => {}
+            Err(error) => assert!(!applied.contains(line), "{line} took effect: {error}"),
+        }
+    }
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_far_behind_catches_up_by_snapshot() {
     let config = Config {
         snapshot_after_entries: 50,
@@ -119,7 +167,7 @@ async fn a_minority_refuses_in_time_and_recovers() {
         .propose("alone".into())
         .await
         .unwrap_err();
-    assert!(!matches!(error, raftify::ProposeError::Stopped), "{error}");
+    assert!(!matches!(error, ProposeError::Stopped), "{error}");
     for (id, addr) in stopped {
         cluster.restart(id, &addr).await;
     }
