@@ -39,8 +39,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) growth: bool,
     /// With `--growth`: the longest log, in entries.
-    #[arg(long)]
-    pub(crate) growth_entries: Option<u64>,
+    #[arg(long, default_value_t = 10_000_000)]
+    pub(crate) growth_entries: u64,
     /// With `--growth`: the size of the snapshot, in MiB.
     #[arg(long, default_value_t = 1024)]
     pub(crate) growth_snapshot_mib: u64,
@@ -143,7 +143,7 @@ pub(crate) struct Settings {
     pub(crate) storage: StorageKind,
     pub(crate) node_threads: usize,
     pub(crate) growth: bool,
-    pub(crate) growth_entries: Option<u64>,
+    pub(crate) growth_entries: u64,
     pub(crate) growth_snapshot_bytes: u64,
     filter: Vec<String>,
 }

@@ -70,12 +70,13 @@ async fn measure(args: &Args) -> Result<(), String> {
     if args.list {
         let rows = Group::ALL.into_iter().flat_map(Group::rows);
         rows.map(|row| row.name())
+            .chain(growth::Part::ALL.map(|part| part.name().to_owned()))
             .filter(|name| settings.wants(name))
             .for_each(|name| println!("{name}"));
         return Ok(());
     }
     let facts = machine::facts(&settings.dir);
-    let results = suite::run(&settings).await?;
+    let results = suite::run(&settings).await;
     let table = report::markdown(&facts, &settings, &results);
     if let Some(path) = &args.markdown {
         save(path, &table)?;
@@ -87,7 +88,10 @@ async fn measure(args: &Args) -> Result<(), String> {
         save(path, &report::json(&facts, &settings, &results)?)?;
     }
     println!("{table}");
-    Ok(())
+    match results.failures.as_slice() {
+        [] => Ok(()),
+        failures => Err(format!("not measured: {}", failures.join("; "))),
+    }
 }
 
 fn save(path: &Path, text: &str) -> Result<(), String> {

@@ -45,7 +45,18 @@ pub(crate) fn markdown(
     }
     peer_tables(&mut text, &measured.peers);
     growth_table(&mut text, &measured.growth);
+    failures(&mut text, &measured.failures);
     text
+}
+
+fn failures(text: &mut String, failures: &[String]) {
+    if failures.is_empty() {
+        return;
+    }
+    text.push_str("\n## Not measured\n\n");
+    for failure in failures {
+        writeln!(text, "- {failure}").ok();
+    }
 }
 
 fn growth_table(text: &mut String, lines: &[Line]) {
@@ -53,29 +64,47 @@ fn growth_table(text: &mut String, lines: &[Line]) {
         return;
     }
     text.push_str("\n## Growth and faults (durable; measured once)\n\n");
-    text.push_str("| what | per second | p50 | p99 | p99.9 | CPU each | memory | |\n");
-    text.push_str("|---|--:|--:|--:|--:|--:|--:|---|\n");
+    writeln!(text, "| what | {COLUMNS} | |").ok();
+    writeln!(text, "|---|{ALIGNED}---|").ok();
     for Line {
         what,
         figures,
         note,
     } in lines
     {
-        let cells = figures.as_ref().map_or_else(
-            || " | | | | |".to_owned(),
-            |figures| {
-                format!(
-                    "{} | {} | {} | {} | {} | {}",
-                    thousands(figures.per_second),
-                    time(figures.p50_us),
-                    time(figures.p99_us),
-                    time(figures.p999_us),
-                    time(figures.cpu_us_per_operation),
-                    mebibytes(figures.peak_bytes),
-                )
-            },
-        );
-        writeln!(text, "| {what} | {cells} | {note} |").ok();
+        let failed = figures.as_ref().map(failed).unwrap_or_default();
+        let cells = figures.as_ref().map_or_else(no_cells, cells);
+        writeln!(text, "| {what}{failed} | {cells} | {note} |").ok();
+    }
+}
+
+/// The columns that every table has, and how they are aligned.
+const COLUMNS: &str = "per second | p50 | p99 | p99.9 | CPU each | switches each | memory";
+const ALIGNED: &str = "--:|--:|--:|--:|--:|--:|--:|";
+
+/// One row of these columns.
+fn cells(figures: &Figures) -> String {
+    format!(
+        "{} | {} | {} | {} | {} | {:.2} | {}",
+        thousands(figures.per_second),
+        time(figures.p50_us),
+        time(figures.p99_us),
+        time(figures.p999_us),
+        time(figures.cpu_us_per_operation),
+        figures.switches_per_operation,
+        mebibytes(figures.peak_bytes),
+    )
+}
+
+fn no_cells() -> String {
+    " | | | | | | ".to_owned()
+}
+
+/// What stands behind the name of a row in which operations failed.
+fn failed(figures: &Figures) -> String {
+    match figures.failed {
+        0 => String::new(),
+        failed => format!(" ({failed} failed)"),
     }
 }
 
@@ -89,15 +118,17 @@ fn table(text: &mut String, group: Group, results: &Results) {
         return;
     }
     writeln!(text, "\n## {}\n", group.title()).ok();
-    text.push_str("| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each | switches each | memory | entries a write |");
     let counted = cfg!(feature = "count-allocations");
-    text.push_str(if counted {
-        " allocations each |\n"
-    } else {
-        "\n"
-    });
-    text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
-    text.push_str(if counted { "--:|\n" } else { "\n" });
+    let (name, aligned) = match counted {
+        true => (" allocations each |", "--:|"),
+        false => ("", ""),
+    };
+    writeln!(
+        text,
+        "| operation | clients | bytes | {COLUMNS} | entries a write |{name}"
+    )
+    .ok();
+    writeln!(text, "|---|--:|--:|{ALIGNED}--:|{aligned}").ok();
     for row in rows {
         if let Some(figures) = results.get(&row).and_then(|all| figures::median(all)) {
             line(text, &row, &figures, counted);
@@ -106,23 +137,14 @@ fn table(text: &mut String, group: Group, results: &Results) {
 }
 
 fn line(text: &mut String, row: &Row, figures: &Figures, counted: bool) {
-    let failed = match figures.failed {
-        0 => String::new(),
-        failed => format!(" ({failed} failed)"),
-    };
     write!(
         text,
-        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {} | {} |",
+        "| {}{} | {} | {} | {} | {} |",
         row.way.title(),
+        failed(figures),
         callers(row),
         row.bytes,
-        thousands(figures.per_second),
-        time(figures.p50_us),
-        time(figures.p99_us),
-        time(figures.p999_us),
-        time(figures.cpu_us_per_operation),
-        figures.switches_per_operation,
-        mebibytes(figures.peak_bytes),
+        cells(figures),
         each_write(figures.entries_per_write),
     )
     .ok();
@@ -145,33 +167,22 @@ fn peer_tables(text: &mut String, results: &PeerResults) {
                 "\n## Beside it: {peer} ({setting}; durable: {durability})\n"
             )
             .ok();
-            text.push_str(
-                "| operation | clients | bytes | per second | p50 | p99 | p99.9 | CPU each | switches each | memory |\n",
-            );
-            text.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+            writeln!(text, "| operation | clients | bytes | {COLUMNS} |").ok();
+            writeln!(text, "|---|--:|--:|{ALIGNED}").ok();
         }
         peer_line(text, key, &figures);
     }
 }
 
 fn peer_line(text: &mut String, key: &PeerKey, figures: &Figures) {
-    let failed = match figures.failed {
-        0 => String::new(),
-        failed => format!(" ({failed} failed)"),
-    };
     writeln!(
         text,
-        "| {}{failed} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {} |",
+        "| {}{} | {} | {} | {} |",
         key.operation,
+        failed(figures),
         key.clients,
         key.bytes,
-        thousands(figures.per_second),
-        time(figures.p50_us),
-        time(figures.p99_us),
-        time(figures.p999_us),
-        time(figures.cpu_us_per_operation),
-        figures.switches_per_operation,
-        mebibytes(figures.peak_bytes),
+        cells(figures),
     )
     .ok();
 }

@@ -25,11 +25,22 @@ pub(crate) struct Measured {
     pub(crate) rows: Results,
     pub(crate) peers: PeerResults,
     pub(crate) growth: Vec<growth::Line>,
+    /// What could not be, and why. What was measured is not lost with it.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Measured {
+    /// Notes why something could not be measured.
+    pub(crate) fn failed(&mut self, what: &str, reason: &str) {
+        let failure = format!("{what}: {reason}");
+        eprintln!("not measured: {failure}");
+        self.failures.push(failure);
+    }
 }
 
 /// Measures every row that is wanted. A repeat goes through all of them with new clusters before
 /// the next begins, so that what disturbs the machine for a while disturbs no row alone.
-pub(crate) async fn run(settings: &Settings) -> Result<Measured, String> {
+pub(crate) async fn run(settings: &Settings) -> Measured {
     let mut measured = Measured::default();
     for repeat in 1..=settings.repeats {
         eprintln!("repeat {repeat} of {}", settings.repeats);
@@ -39,16 +50,20 @@ pub(crate) async fn run(settings: &Settings) -> Result<Measured, String> {
                 .into_iter()
                 .filter(|row| settings.wants(&row.name()))
                 .collect();
-            if !rows.is_empty() {
-                measure_group(group, &rows, settings, &mut measured.rows).await?;
+            if rows.is_empty() {
+                continue;
+            }
+            let outcome = measure_group(group, &rows, settings, &mut measured.rows).await;
+            if let Err(reason) = outcome {
+                measured.failed(group.short_title(), &reason);
             }
         }
-        tokio::task::block_in_place(|| peers::run(settings, &mut measured.peers));
+        tokio::task::block_in_place(|| peers::run(settings, &mut measured));
     }
     if settings.growth {
-        measured.growth = growth::run(settings).await?;
+        growth::run(settings, &mut measured).await;
     }
-    Ok(measured)
+    measured
 }
 
 async fn measure_group(

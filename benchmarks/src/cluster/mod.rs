@@ -18,6 +18,10 @@ pub(crate) const NODES: u64 = 3;
 
 /// How long a cluster may take to elect its first leader.
 const ELECTION_PATIENCE: Duration = Duration::from_secs(20);
+/// How often is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// How long the transfer to the node that is wanted may take.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The settings of a node: the defaults, so that what is measured is what users get. The first
 /// node campaigns at once.
@@ -39,16 +43,22 @@ pub(crate) fn config(dir: PathBuf, addrs: &[String]) -> Config {
     }
 }
 
-/// Waits until `node` leads.
+/// Waits until `node` leads: it campaigns while nobody does, and takes over from another that was
+/// faster, since a campaign does not win against a leader that is well.
 pub(crate) async fn until_led(node: &Node) -> Result<(), String> {
     let deadline = tokio::time::Instant::now() + ELECTION_PATIENCE;
     while !node.is_leader().await {
         if tokio::time::Instant::now() >= deadline {
             return Err(format!("node {} did not become the leader", node.id()));
         }
-        // Another node may have been faster; this one campaigns until it leads.
-        node.campaign().await.ok();
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        if node.leader_id().await == 0 {
+            node.campaign().await.ok();
+            tokio::time::sleep(LOOK_EVERY).await;
+        } else {
+            // Where this fails the next turn tries again.
+            let taken = node.transfer_leader(node.id());
+            tokio::time::timeout(TRANSFER_PATIENCE, taken).await.ok();
+        }
     }
     Ok(())
 }

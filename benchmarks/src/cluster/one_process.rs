@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use raftify::raft::logger::SilentLogger;
@@ -20,7 +21,7 @@ pub(crate) type Server = Raft<Bytes, Table>;
 pub(crate) struct OneProcess {
     nodes: Vec<Server>,
     tasks: Vec<JoinHandle<()>>,
-    addrs: Vec<String>,
+    opened_after: Duration,
 }
 
 impl OneProcess {
@@ -35,25 +36,27 @@ impl OneProcess {
         nodes: u64,
         change: impl Fn(&mut Config),
     ) -> Result<Self, String> {
-        Self::start_at(dir, free_addrs(nodes)?, change).await
+        Self::start_at(dir, &free_addrs(nodes)?, change).await
     }
 
     /// As [`start_many`](Self::start_many), at addresses that are known.
     pub(crate) async fn start_at(
         dir: &Path,
-        addrs: Vec<String>,
+        addrs: &[String],
         change: impl Fn(&mut Config),
     ) -> Result<Self, String> {
         let mut cluster = Self {
             nodes: Vec::new(),
             tasks: Vec::new(),
-            addrs: addrs.clone(),
+            opened_after: Duration::ZERO,
         };
-        for (id, addr) in (1..).zip(&addrs) {
-            let node = start_node(id, addr, &dir.join(format!("node-{id}")), &addrs, &change)?;
+        let begun = Instant::now();
+        for (id, addr) in (1..).zip(addrs) {
+            let node = start_node(id, addr, &dir.join(format!("node-{id}")), addrs, &change)?;
             cluster.tasks.push(spawn(&node));
             cluster.nodes.push(node);
         }
+        cluster.opened_after = begun.elapsed();
         until_led(cluster.leader()?).await?;
         Ok(cluster)
     }
@@ -63,9 +66,9 @@ impl OneProcess {
         self.first().map(|server| &server.raft_node)
     }
 
-    /// The addresses of all nodes, by id.
-    pub(crate) fn addrs(&self) -> &[String] {
-        &self.addrs
+    /// How long it took to make all nodes, one after the other, with what their logs held.
+    pub(crate) fn opened_after(&self) -> Duration {
+        self.opened_after
     }
 
     /// Where the leader's server listens.

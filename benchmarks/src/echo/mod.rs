@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Server};
 use tonic_prost::ProstCodec;
 
 use self::service::{Echo, Payload, STREAM, UNARY};
-use crate::channels;
+use crate::channels::{Channels, connect};
 use crate::row::{Row, Way};
 use raftify_load::Window;
 use raftify_load::closed_loop::{self, Client};
@@ -67,11 +67,11 @@ impl Client for UnaryClient {
 }
 
 async fn unary(addr: &str, row: &Row, window: Window) -> Result<Figures, String> {
-    let channels = channels::open(addr, row.clients).await?;
+    let channels = Channels::open(addr, row.clients).await?;
     let data = Bytes::from(vec![0x5a; row.bytes]);
-    let clients = channels::deal(&channels, row.clients)
-        .map(|channel| UnaryClient {
-            grpc: Grpc::new(channel),
+    let clients = (0..row.clients)
+        .map(|client| UnaryClient {
+            grpc: Grpc::new(channels.of_client(client)),
             payload: Payload {
                 id: 0,
                 data: data.clone(),
@@ -83,7 +83,7 @@ async fn unary(addr: &str, row: &Row, window: Window) -> Result<Figures, String>
 
 /// `clients` messages in flight on one stream, each sent again when it has come back.
 async fn stream(addr: &str, row: &Row, window: Window) -> Result<Figures, String> {
-    let channel = channels::connect(addr).await?;
+    let channel = connect(addr).await?;
     let span = closed_loop::span(window);
     let task = tokio::spawn(echo_on_stream(channel, *row, span));
     let used = closed_loop::use_within(span, &Meter::default()).await;

@@ -2,6 +2,7 @@
 //! others when one node is slow. These rows take minutes, so they are asked for.
 
 mod faults;
+mod log;
 mod snapshot;
 mod volume;
 
@@ -10,6 +11,8 @@ use std::path::Path;
 use raftify_load::figures::Figures;
 
 use crate::args::Settings;
+use crate::row::{Group, Row, RowPace, Way};
+use crate::suite::Measured;
 
 /// One line of the table.
 pub(crate) struct Line {
@@ -28,16 +31,72 @@ impl Line {
     }
 }
 
-/// Measures all of it, once.
-pub(crate) async fn run(settings: &Settings) -> Result<Vec<Line>, String> {
-    let mut lines = Vec::new();
-    volume::nodes(settings, &mut lines).await?;
-    volume::values(settings, &mut lines).await?;
-    volume::log(settings, &mut lines).await?;
-    volume::overload(settings, &mut lines).await?;
-    faults::followers(settings, &mut lines).await?;
-    snapshot::beside_writes(settings, &mut lines).await?;
-    Ok(lines)
+/// A part that is measured by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    Nodes,
+    Values,
+    Log,
+    Overload,
+    Followers,
+    Snapshot,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Nodes,
+        Self::Values,
+        Self::Log,
+        Self::Overload,
+        Self::Followers,
+        Self::Snapshot,
+    ];
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nodes => "growth/nodes",
+            Self::Values => "growth/values",
+            Self::Log => "growth/log",
+            Self::Overload => "growth/overload",
+            Self::Followers => "growth/followers",
+            Self::Snapshot => "growth/snapshot",
+        }
+    }
+
+    async fn measure(self, settings: &Settings, lines: &mut Vec<Line>) -> Result<(), String> {
+        match self {
+            Self::Nodes => volume::nodes(settings, lines).await,
+            Self::Values => volume::values(settings, lines).await,
+            Self::Log => log::lengths(settings, lines).await,
+            Self::Overload => volume::overload(settings, lines).await,
+            Self::Followers => faults::followers(settings, lines).await,
+            Self::Snapshot => snapshot::beside_writes(settings, lines).await,
+        }
+    }
+}
+
+/// Measures the parts that are wanted, once.
+pub(crate) async fn run(settings: &Settings, measured: &mut Measured) {
+    for part in Part::ALL {
+        if !settings.wants(part.name()) {
+            continue;
+        }
+        if let Err(reason) = part.measure(settings, &mut measured.growth).await {
+            measured.failed(part.name(), &reason);
+        }
+    }
+}
+
+/// Callers in the leader's process, three nodes in it.
+fn row(clients: usize, bytes: usize) -> Row {
+    Row {
+        group: Group::OneProcess,
+        way: Way::Propose,
+        clients,
+        bytes,
+        pace: RowPace::Closed,
+    }
 }
 
 /// A directory on the disk that is measured, gone when it is dropped.

@@ -7,11 +7,10 @@ use raftify_load::keys::KEYS;
 use raftify_load::usage::Meter;
 use raftify_load::{Pace, Window};
 
-use super::{Line, announce, directory, mebibytes};
+use super::{Line, announce, directory, mebibytes, row};
 use crate::args::Settings;
 use crate::clients::{self, Node};
 use crate::cluster::one_process::OneProcess;
-use crate::row::{Group, Row, RowPace, Way};
 
 /// Callers that fill the table.
 const FILLERS: u64 = 16;
@@ -33,16 +32,15 @@ pub(super) async fn beside_writes(
     let (leader, meter) = (cluster.leader()?, Meter::default());
     let value = settings.growth_snapshot_bytes / KEYS;
     fill(leader, usize::try_from(value).unwrap_or(usize::MAX)).await?;
-    let row = Row {
-        group: Group::OneProcess,
-        way: Way::Propose,
-        clients: 16,
-        bytes: 64,
-        pace: RowPace::Closed,
-    };
+    let row = row(16, 64);
     let figures = clients::in_process(leader, &row, Pace::Closed, settings.window, &meter).await?;
     let what = "16 callers, 64 bytes, before the snapshot";
     announce(lines, Line::new(what, figures, ""));
+    // Once without writes beside it, to know how long it takes.
+    let alone = Instant::now();
+    let made = leader.create_snapshot().await;
+    made.map_err(|error| error.to_string())?;
+    let alone = alone.elapsed();
     // The writes have replaced some of the large values by small ones.
     fill(leader, usize::try_from(value).unwrap_or(usize::MAX)).await?;
     let node = leader.clone();
@@ -50,15 +48,16 @@ pub(super) async fn beside_writes(
     let made = tokio::spawn(async move { (node.create_snapshot().await, begun.elapsed()) });
     let window = Window {
         warm_up: Duration::ZERO,
-        measured: settings.window.measured.min(LONGEST),
+        measured: alone.clamp(settings.window.measured, LONGEST),
     };
     let figures = clients::in_process(leader, &row, Pace::Closed, window, &meter).await?;
     let (made, took) = made.await.map_err(|error| error.to_string())?;
     let index = made.map_err(|error| error.to_string())?;
     let note = format!(
-        "{} of values, snapshot at {index} durable after {:.2} s",
+        "{} of values, snapshot at {index} durable after {:.2} s; without writes beside it after {:.2} s",
         mebibytes(value * KEYS),
-        took.as_secs_f64()
+        took.as_secs_f64(),
+        alone.as_secs_f64()
     );
     let what = "16 callers, 64 bytes, from the moment at which the leader makes a snapshot";
     announce(lines, Line::new(what, figures, note));

@@ -1,147 +1,113 @@
 //! openraft in memory: three nodes in one process, no wire, measured as raftify's memory rows are.
+//!
+//! Its newest release is a preview; `--stable` measures the newest that is none.
 
-mod network;
-mod store;
+mod newest;
+mod previous;
 
-use std::collections::BTreeSet;
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::future::Future;
+use std::ops::Range;
 use std::time::Duration;
 
-use clap::Parser as _;
-use openraft::{Config, SnapshotPolicy};
-use raftify_load::peer::{PeerArgs, PeerRow};
-use raftify_load::{Client, Figures, Keys, Meter, closed_loop};
+use bytes::Bytes;
+use clap::Parser;
+use raftify_load::peer::{Peer, PeerArgs, READ_BYTES, exit};
+use raftify_load::{Client, Keys, Meter};
 
-use crate::network::{Node, Nodes};
-use crate::store::{Put, SharedLog, SharedTable};
+use crate::newest::Newest;
+use crate::previous::Previous;
 
-const PEER: &str = "openraft 0.10.0-alpha.37";
 const SETTING: &str = "three nodes in one process, logs in memory, calls as network";
 const DURABILITY: &str = "none";
 const NODES: u64 = 3;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is waited for at the start.
+const LEADS: &str = "the first node leads";
+const HEARTBEAT_MS: u64 = 500;
+const ELECTION_TIMEOUT_MS: Range<u64> = 2_000..3_000;
+/// Entries of one call to a follower.
+const ENTRIES_MAX: u64 = 1_024;
 
-struct Writer {
-    node: Node,
+#[derive(Debug, Parser)]
+#[command(name = "peer-openraft", version)]
+struct Args {
+    /// Measure the newest release that is no preview.
+    #[arg(long)]
+    stable: bool,
+    #[command(flatten)]
+    peer: PeerArgs,
+}
+
+/// The node that leads a cluster of one of openraft's releases.
+trait Leader: Clone + Send + Sync + 'static {
+    /// The release.
+    const NAME: &str;
+
+    /// Starts a cluster.
+    async fn start() -> Result<Self, String>;
+
+    /// Writes an entry.
+    fn write(&self, entry: Bytes) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Reads the key in `query`, linearizably.
+    fn read(&self, query: &[u8]) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+struct Writer<L> {
+    leader: L,
     keys: Keys,
     bytes: usize,
 }
 
-impl Client for Writer {
+impl<L: Leader> Client for Writer<L> {
     async fn operate(&mut self) -> Result<(), String> {
-        let put = Put(self.keys.entry(self.bytes));
-        self.node
-            .client_write(put)
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
+        self.leader.write(self.keys.entry(self.bytes)).await
     }
 }
 
-struct Reader {
-    node: Node,
-    table: SharedTable,
+struct Reader<L> {
+    leader: L,
     keys: Keys,
 }
 
-impl Client for Reader {
+impl<L: Leader> Client for Reader<L> {
     async fn operate(&mut self) -> Result<(), String> {
-        self.node
-            .ensure_linearizable(openraft::ReadPolicy::ReadIndex)
-            .await
-            .map_err(|error| error.to_string())?;
-        std::hint::black_box(self.table.get(&self.keys.query()));
-        Ok(())
+        self.leader.read(&self.keys.query()).await
     }
 }
 
-async fn start() -> Result<(Node, SharedTable), String> {
-    let config = Config {
-        heartbeat_interval: 500,
-        election_timeout_min: 2_000,
-        election_timeout_max: 3_000,
-        max_payload_entries: 1_024,
-        snapshot_policy: SnapshotPolicy::Never,
-        ..Config::default()
+async fn measure<L: Leader>(args: &PeerArgs) -> Result<(), String> {
+    let leader = L::start().await?;
+    let peer = Peer {
+        name: L::NAME.to_owned(),
+        setting: SETTING,
+        durability: DURABILITY,
+        args,
+        meter: Meter::default(),
     };
-    let config = Arc::new(config.validate().map_err(|error| error.to_string())?);
-    let nodes = Nodes::default();
-    let mut started = Vec::new();
-    for id in 1..=NODES {
-        let table = SharedTable::default();
-        let node = Node::new(
-            id,
-            config.clone(),
-            nodes.clone(),
-            SharedLog::default(),
-            table.clone(),
-        )
-        .await
-        .map_err(|error| error.to_string())?;
-        nodes.insert(id, node.clone());
-        started.push((node, table));
-    }
-    let (first, table) = started.swap_remove(0);
-    let members: BTreeSet<u64> = (1..=NODES).collect();
-    first
-        .initialize(members)
-        .await
-        .map_err(|error| error.to_string())?;
-    first
-        .wait(Some(PATIENCE))
-        .current_leader(1, "the first node leads")
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok((first, table))
-}
-
-async fn measure(args: &PeerArgs) -> Result<(), String> {
-    let (node, table) = start().await?;
-    let (window, meter) = (args.window(), Meter::default());
-    for bytes in &args.bytes {
-        for clients in &args.clients {
-            let writers = (0..*clients).map(|client| Writer {
-                node: node.clone(),
-                keys: Keys::of_client(client),
-                bytes: *bytes,
-            });
-            let figures = closed_loop::closed_loop(writers.collect(), window, &meter).await?;
-            row("propose, in process", *clients, *bytes, figures)?;
-        }
-    }
-    for clients in &args.clients {
-        let readers = (0..*clients).map(|client| Reader {
-            node: node.clone(),
-            table: table.clone(),
-            keys: Keys::of_client(client),
-        });
-        let figures = closed_loop::closed_loop(readers.collect(), window, &meter).await?;
-        row("linearizable read, in process", *clients, 64, figures)?;
-    }
-    Ok(())
-}
-
-fn row(operation: &str, clients: usize, bytes: usize, figures: Figures) -> Result<(), String> {
-    PeerRow {
-        peer: PEER.into(),
-        setting: SETTING.into(),
-        durability: DURABILITY.into(),
-        operation: operation.into(),
-        clients,
+    peer.rows("propose, in process", &args.bytes, |client, bytes| Writer {
+        leader: leader.clone(),
+        keys: Keys::of_client(client),
         bytes,
-        figures,
-    }
-    .print()
+    })
+    .await?;
+    let read = "linearizable read, in process";
+    peer.rows(read, &[READ_BYTES], |client, _| Reader {
+        leader: leader.clone(),
+        keys: Keys::of_client(client),
+    })
+    .await
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match measure(&PeerArgs::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("error: {reason}");
-            ExitCode::FAILURE
-        }
-    }
+async fn main() {
+    let args = Args::parse();
+    exit(match args.stable {
+        true => measure::<Previous>(&args.peer).await,
+        false => measure::<Newest>(&args.peer).await,
+    })
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use clap::Parser;
 use original::raft::logger::Slogger;
 use original::{ConfigBuilder, HeedStorage, InitialRole, Peers, Raft, RaftConfig};
-use raftify_load::peer::{PeerArgs, PeerRow};
-use raftify_load::{Client, Keys, Meter, closed_loop};
+use raftify_load::peer::{Peer, PeerArgs, exit};
+use raftify_load::{Client, Keys, Meter};
 
 use crate::table::{Put, Table};
 
@@ -133,36 +133,23 @@ async fn measure(args: &Args) -> Result<(), String> {
     } else {
         "three nodes in one process, gRPC over loopback, as its examples"
     };
-    for bytes in &args.peer.bytes {
-        for clients in &args.peer.clients {
-            let proposers = (0..*clients).map(|client| Proposer {
-                node: node.clone(),
-                keys: Keys::of_client(client),
-                bytes: *bytes,
-            });
-            let (window, meter) = (args.peer.window(), Meter::default());
-            let figures = closed_loop::closed_loop(proposers.collect(), window, &meter).await?;
-            PeerRow {
-                peer: PEER.into(),
-                setting: setting.into(),
-                durability: DURABILITY.into(),
-                operation: "propose, in process".into(),
-                clients: *clients,
-                bytes: *bytes,
-                figures,
-            }
-            .print()?;
-        }
-    }
-    Ok(())
+    let peer = Peer {
+        name: PEER.to_owned(),
+        setting,
+        durability: DURABILITY,
+        args: &args.peer,
+        meter: Meter::default(),
+    };
+    let sizes = &args.peer.bytes;
+    peer.rows("propose, in process", sizes, |client, bytes| Proposer {
+        node: node.clone(),
+        keys: Keys::of_client(client),
+        bytes,
+    })
+    .await
 }
 
 #[tokio::main]
 async fn main() {
-    let outcome = measure(&Args::parse()).await;
-    if let Err(reason) = &outcome {
-        eprintln!("error: {reason}");
-    }
-    // Its nodes have no way to end that waits for them; the process ends with them.
-    std::process::exit(i32::from(outcome.is_err()));
+    exit(measure(&Args::parse()).await)
 }

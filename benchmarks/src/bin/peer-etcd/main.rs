@@ -8,12 +8,12 @@ mod cluster;
 mod kv;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Parser;
-use raftify_load::peer::{PeerArgs, PeerRow};
-use raftify_load::{Figures, Keys, Meter, closed_loop};
+use raftify_load::peer::{Peer, PeerArgs, READ_BYTES, exit};
+use raftify_load::{Keys, Meter};
 
+use crate::channels::{CONNECTIONS_MAX, Channels};
 use crate::cluster::Cluster;
 use crate::kv::{Reader, Writer};
 
@@ -37,68 +37,31 @@ async fn measure(args: &Args) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", args.peer.dir.display()))?;
     let cluster = Cluster::start(&args.etcd, dir.path())?;
     let (addr, version) = cluster.leader().await?;
-    let (window, meter) = (args.peer.window(), Meter::with_children(cluster.pids()));
-    for bytes in &args.peer.bytes {
-        for clients in &args.peer.clients {
-            let channels = channels::open(&addr, *clients).await?;
-            let writers =
-                channels::deal(&channels, *clients)
-                    .enumerate()
-                    .map(|(client, channel)| Writer {
-                        channel,
-                        keys: Keys::of_client(client),
-                        bytes: *bytes,
-                    });
-            let figures = closed_loop::closed_loop(writers.collect(), window, &meter).await?;
-            row(&version, "put, unary gRPC", *clients, *bytes, figures)?;
+    let peer = Peer {
+        name: format!("etcd {version}"),
+        setting: SETTING,
+        durability: DURABILITY,
+        args: &args.peer,
+        meter: Meter::with_children(cluster.pids()),
+    };
+    let channels = Channels::open(&addr, CONNECTIONS_MAX).await?;
+    peer.rows("put, unary gRPC", &args.peer.bytes, |client, bytes| {
+        Writer {
+            channel: channels.of_client(client),
+            keys: Keys::of_client(client),
+            bytes,
         }
-    }
-    for clients in &args.peer.clients {
-        let channels = channels::open(&addr, *clients).await?;
-        let readers = channels::deal(&channels, *clients)
-            .enumerate()
-            .map(|(client, channel)| Reader {
-                channel,
-                keys: Keys::of_client(client),
-            });
-        let figures = closed_loop::closed_loop(readers.collect(), window, &meter).await?;
-        row(
-            &version,
-            "linearizable get, unary gRPC",
-            *clients,
-            64,
-            figures,
-        )?;
-    }
-    Ok(())
-}
-
-fn row(
-    version: &str,
-    operation: &str,
-    clients: usize,
-    bytes: usize,
-    figures: Figures,
-) -> Result<(), String> {
-    PeerRow {
-        peer: format!("etcd {version}"),
-        setting: SETTING.into(),
-        durability: DURABILITY.into(),
-        operation: operation.into(),
-        clients,
-        bytes,
-        figures,
-    }
-    .print()
+    })
+    .await?;
+    let get = "linearizable get, unary gRPC";
+    peer.rows(get, &[READ_BYTES], |client, _| Reader {
+        channel: channels.of_client(client),
+        keys: Keys::of_client(client),
+    })
+    .await
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match measure(&Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("error: {reason}");
-            ExitCode::FAILURE
-        }
-    }
+async fn main() {
+    exit(measure(&Args::parse()).await)
 }

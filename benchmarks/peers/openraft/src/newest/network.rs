@@ -12,7 +12,7 @@ use openraft::raft::{
 };
 use openraft::{AnyError, OptionalSend, Raft};
 
-use crate::store::{SharedTable, Types};
+use super::store::{SharedTable, Types};
 
 /// The handle of a node.
 pub type Node = Raft<Types, SharedTable>;
