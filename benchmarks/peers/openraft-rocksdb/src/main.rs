@@ -11,7 +11,7 @@ mod types;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use openraft::{BasicNode, Config, Raft, SnapshotPolicy};
@@ -32,6 +32,7 @@ const DURABILITY: &str =
     "its log, on a majority: RocksDB's log is synced for each batch; the table is not synced";
 const NODES: u64 = 3;
 const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The handle of a node.
 pub type Node = Raft<Types, RocksTable>;
@@ -90,7 +91,8 @@ impl Client for RemoteReader {
         let Remote {
             client, addr, keys, ..
         } = &mut self.0;
-        let value = http::call::<Option<String>>(client, addr, READ, &next_key(keys));
+        let key = next_key(keys);
+        let value = http::call::<Option<String>>(client, addr, READ, &key);
         value.await.map(drop)
     }
 }
@@ -144,7 +146,21 @@ async fn start(dir: &Path) -> Result<(App, String), String> {
     led.current_leader(1, "the first node leads")
         .await
         .map_err(text)?;
+    until_written(&first).await?;
     Ok((first, addr.unwrap_or_default()))
+}
+
+/// Writes once: a node is said to lead a moment before it takes writes.
+async fn until_written(app: &App) -> Result<(), String> {
+    let deadline = Instant::now() + PATIENCE;
+    let put = Put::next(&mut Keys::of_client(0), READ_BYTES);
+    loop {
+        match app.write(put.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(reason) if Instant::now() >= deadline => return Err(reason),
+            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
 }
 
 fn text(error: impl ToString) -> String {

@@ -53,16 +53,15 @@ impl RaftStateMachine<Types> for RocksTable {
     where
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
     {
-        let (data, meta) = (self.0.family(DATA)?, self.0.family(META)?);
         let (mut batch, mut answers) = (WriteBatch::default(), Vec::new());
         while let Some((entry, responder)) = entries.try_next().await? {
-            batch.put_cf(meta, APPLIED, to_json(&entry.log_id)?);
+            batch.put_cf(self.0.family(META)?, APPLIED, to_json(&entry.log_id)?);
             match entry.payload {
                 EntryPayload::Blank => {}
-                EntryPayload::Normal(put) => batch.put_cf(data, put.key, put.value),
+                EntryPayload::Normal(put) => batch.put_cf(self.0.family(DATA)?, put.key, put.value),
                 EntryPayload::Membership(membership) => {
                     let stored = StoredMembershipOf::<Types>::new(Some(entry.log_id), membership);
-                    batch.put_cf(meta, MEMBERSHIP, to_json(&stored)?);
+                    batch.put_cf(self.0.family(META)?, MEMBERSHIP, to_json(&stored)?);
                 }
             }
             answers.extend(responder.map(|responder| (responder, entry.log_id.index)));
