@@ -160,6 +160,13 @@ async fn phases(world: &World) {
     world
         .observer
         .event(0, format_args!("works again after {:?}", healed.elapsed()));
+    if timeout(LIVENESS_BOUND, named(world)).await.is_err() {
+        let detail = format!("not within {LIVENESS_BOUND:?} after all was healed");
+        world
+            .observer
+            .violate("every directory is known to all members", &detail);
+        return;
+    }
     let checked = history.check(world, |record| world.observer.effect(record));
     if let Err(violation) = checked {
         world
@@ -192,6 +199,14 @@ async fn progress(world: &World, history: &History) {
         }
     }
     converged(world).await;
+}
+
+/// Waits until it is on all disks which directory each member has: by the log, since not everybody
+/// has met everybody.
+async fn named(world: &World) {
+    while !world.ids().iter().all(|id| world.is_known_to_all(*id)) {
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Waits until nothing is under way and all nodes are at the same place. That they have the same
