@@ -5,16 +5,18 @@
 mod support;
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use raftify::error::UnknownCause;
 use raftify::node::{Assembly, Parts, Placement};
 use raftify::snapshot::SnapshotStore;
 use raftify::state_machine::{AbstractStateMachine, ApplyError, SnapshotReader, SnapshotSource};
 use raftify::storage::MemoryStorage;
 use raftify::{
-    BoxError, ClusterJoinTicket, Config, Fatal, MembershipError, Peers, ProposeError, SnapshotError,
+    BoxError, ClusterJoinTicket, Config, Fatal, MembershipError, Peers, ProposeError, ReadError,
+    SnapshotError,
 };
 use support::NoTransport;
 use tokio::time::timeout;
@@ -25,6 +27,8 @@ const SOON: Duration = Duration::from_secs(5);
 #[derive(Clone, Default)]
 struct Fragile {
     broken_snapshots: Arc<AtomicBool>,
+    /// The entry `hang` is held up until the sender has gone.
+    gate: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
 }
 
 struct View {
@@ -45,6 +49,10 @@ impl AbstractStateMachine for Fragile {
 
     async fn apply(&mut self, entry: String) -> Result<(), ApplyError> {
         assert!(entry != "panic", "asked to panic");
+        if entry == "hang" {
+            let gate = self.gate.lock().unwrap().take().unwrap();
+            gate.recv().unwrap_err();
+        }
         Ok(())
     }
     async fn snapshot(&mut self) -> Result<View, BoxError> {
@@ -69,6 +77,43 @@ fn make(fsm: Fragile, config: Config) -> Parts<String, Fragile, MemoryStorage> {
         placement: Placement::Threads,
     };
     assembly.build(|_, _| Arc::new(NoTransport)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_hear_at_their_deadline_while_the_state_machine_hangs() {
+    let fsm = Fragile::default();
+    let (held, gate) = mpsc::channel();
+    *fsm.gate.lock().unwrap() = Some(gate);
+    let config = Config {
+        propose_timeout: Duration::from_millis(1_200),
+        read_timeout: Duration::from_millis(1_100),
+        ..Config::default()
+    };
+    let parts = make(fsm, config);
+    let node = parts.node();
+    let ended = tokio::spawn(parts.run(SOON));
+    let told = timeout(SOON, async {
+        tokio::join!(
+            node.propose("hang".into()),
+            node.propose("behind it".into()),
+            async {
+                tokio::task::yield_now().await;
+                node.read_index().await
+            }
+        )
+    });
+    let (hangs, behind, read) = told.await.unwrap();
+    for outcome in [hangs, behind] {
+        let error = outcome.unwrap_err();
+        let late = matches!(error, ProposeError::Unknown(UnknownCause::Deadline));
+        assert!(late, "{error}");
+    }
+    // Confirmed before the entry was, or not at all.
+    assert!(matches!(read, Ok(_) | Err(ReadError::NotConfirmed { .. })));
+    drop(held);
+    node.propose("on it goes".into()).await.unwrap();
+    node.stop();
+    ended.await.unwrap().unwrap();
 }
 
 #[tokio::test]

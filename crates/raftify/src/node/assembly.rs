@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -13,6 +13,7 @@ use super::clock::Ticker;
 use super::core::RaftNodeCore;
 use super::entropy::Entropy;
 use super::handle::{RaftNode, Shared};
+use super::intake::Intake;
 use super::log_writer::{LogEvent, LogWriter, LogWriterStart, QueuedJob};
 use super::metrics::Counters;
 use super::reads::Reads;
@@ -154,7 +155,10 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
         let (view, view_reader) = watch::channel(NodeView::default());
         let news = Arc::new(Notify::new());
         let shutdown = CancellationToken::new();
-        let queued_bytes = Arc::new(AtomicU64::new(0));
+        let intake = Arc::new(Intake::new(
+            config.proposal_queue_max,
+            config.proposal_queue_bytes_max,
+        ));
         let channels: Channels<F::Response> = Channels {
             log_jobs: mpsc::unbounded_channel(),
             log_events: mpsc::unbounded_channel(),
@@ -170,7 +174,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
                 config: Arc::clone(&config),
                 tx_local,
                 tx_server,
-                queued_bytes: Arc::clone(&queued_bytes),
+                intake: Arc::clone(&intake),
                 view: view_reader,
                 deadlines: Arc::default(),
                 news: Arc::clone(&news),
@@ -262,7 +266,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             waiters: Waiters::new(),
             proposals: Vec::new(),
             proposal_bytes: 0,
-            queued_bytes,
+            intake,
             transfer_waiters: Vec::new(),
             held_commit: opened.state.hard_state.commit,
             flushed_commit: opened.state.hard_state.commit,

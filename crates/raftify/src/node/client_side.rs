@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::handle::RaftNode;
-use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
+use super::request::Proposal;
 use crate::apply::Responder;
 use crate::error::{ProposeError, UnknownCause};
 use crate::log_entry::{AbstractLogEntry, AbstractResponse};
@@ -25,13 +25,6 @@ const LEADER_WAIT_MIN: Duration = Duration::from_secs(5);
 enum Answer<R> {
     Here(R),
     There(Bytes),
-}
-
-/// Which queue a proposal takes into the loop.
-#[derive(Clone, Copy)]
-pub(super) enum Door {
-    Local,
-    Server,
 }
 
 impl<L, F> RaftNode<L, F>
@@ -53,7 +46,7 @@ where
             .encode_shared()
             .map_err(|error| ProposeError::InvalidEntry(error.to_string()))?;
         let timeout = self.shared.config.propose_timeout;
-        match self.route(entry, timeout, Door::Local, true).await? {
+        match self.route(entry, timeout, true).await? {
             Answer::Here(response) => Ok(response),
             Answer::There(bytes) => {
                 F::Response::decode(&bytes).map_err(|_| ProposeError::Unknown(UnknownCause::Answer))
@@ -68,7 +61,7 @@ where
     /// As [`propose`](Self::propose); bytes that do not decode are
     /// [`ProposeError::InvalidEntry`].
     pub async fn propose_bytes(&self, entry: Bytes) -> Result<Bytes, ProposeError> {
-        self.propose_encoded(entry, self.shared.config.propose_timeout, Door::Local, true)
+        self.propose_encoded(entry, self.shared.config.propose_timeout, true)
             .await
     }
 
@@ -76,14 +69,13 @@ where
         &self,
         entry: Bytes,
         timeout: Duration,
-        door: Door,
         forward: bool,
     ) -> Result<Bytes, ProposeError> {
         self.check_size(&entry)?;
         if let Err(error) = L::decode_shared(&entry) {
             return Err(ProposeError::InvalidEntry(error.to_string()));
         }
-        match self.route(entry, timeout, door, forward).await? {
+        match self.route(entry, timeout, forward).await? {
             Answer::Here(response) => response
                 .encode()
                 .map_err(|_| ProposeError::Unknown(UnknownCause::Answer)),
@@ -107,7 +99,6 @@ where
         &self,
         entry: Bytes,
         timeout: Duration,
-        door: Door,
         forward: bool,
     ) -> Result<Answer<F::Response>, ProposeError> {
         self.check_size(&entry)?;
@@ -125,7 +116,7 @@ where
                 return Err(ProposeError::Stopped);
             }
             let outcome = if is_leader || !forward {
-                self.propose_here(entry.clone(), deadline, timeout, door)
+                self.propose_here(entry.clone(), deadline, timeout)
                     .await
                     .map(Answer::Here)
             } else if leader_id != 0 {
@@ -161,48 +152,17 @@ where
         entry: Bytes,
         deadline: Instant,
         patience: Duration,
-        door: Door,
     ) -> Result<F::Response, ProposeError> {
-        let size_bytes = entry.len() as u64;
-        if !self.reserve_bytes(size_bytes) {
-            return Err(ProposeError::Busy("the proposal queue is full"));
-        }
         let (sender, receiver) = oneshot::channel();
-        let proposal = Proposal {
+        self.shared.intake.push(Proposal {
             entry,
             responder: Responder::Typed(sender),
-        };
-        if let Err(error) = self.enqueue(proposal, door) {
-            self.release_bytes(size_bytes);
-            return Err(error);
-        }
+        })?;
         let deadlines = &self.shared.deadlines;
         match deadlines.within(deadline, patience, receiver).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(ProposeError::Unknown(UnknownCause::Stopped)),
             Err(_) => Err(ProposeError::Unknown(UnknownCause::Deadline)),
-        }
-    }
-
-    fn enqueue(&self, proposal: Proposal<F>, door: Door) -> Result<(), ProposeError> {
-        fn refused<T>(error: mpsc::error::TrySendError<T>) -> ProposeError {
-            match error {
-                mpsc::error::TrySendError::Full(_) => {
-                    ProposeError::Busy("the proposal queue is full")
-                }
-                mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
-            }
-        }
-        let shared = &self.shared;
-        match door {
-            Door::Local => shared
-                .tx_local
-                .try_send(LocalRequestMsg::Propose(proposal))
-                .map_err(refused),
-            Door::Server => shared
-                .tx_server
-                .try_send(ServerRequestMsg::Propose(proposal))
-                .map_err(refused),
         }
     }
 }

@@ -21,36 +21,37 @@ use crate::storage::LogReader;
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
     /// Hands the entries of a `MsgStorageApply` to the apply task, in order.
     pub(super) fn hand_to_apply(&mut self, mut message: Message) -> Result<(), Fatal> {
-        let entries = std::mem::take(&mut message.entries);
-        let mut run: Vec<Entry> = Vec::with_capacity(entries.len());
-        let mut waiting: Vec<(u64, Responder<F::Response>)> = Vec::new();
-        for entry in entries {
-            let kind = classify(&entry);
-            if kind == EntryKind::User {
-                let waiter = self.waiters.take(entry.index, entry.term);
-                waiting.extend(waiter.map(|waiter| (entry.index, waiter)));
-                self.bytes_since_snapshot = self
-                    .bytes_since_snapshot
-                    .saturating_add(entry.data.len() as u64);
-                run.push(entry);
-                continue;
+        let mut entries = std::mem::take(&mut message.entries);
+        while !entries.is_empty() {
+            let users = entries.iter().take_while(|entry| is_user(entry)).count();
+            let mut rest = entries.split_off(users);
+            self.user_entries(entries)?;
+            if !rest.is_empty() {
+                let entry = rest.remove(0);
+                self.apply_system_entry(&entry, classify(&entry))?;
             }
-            if !run.is_empty() {
-                let (entries, waiters) = (std::mem::take(&mut run), std::mem::take(&mut waiting));
-                self.to_apply(ApplyItem::Entries { entries, waiters })?;
-            }
-            self.apply_system_entry(&entry, kind)?;
-        }
-        if !run.is_empty() {
-            self.to_apply(ApplyItem::Entries {
-                entries: run,
-                waiters: waiting,
-            })?;
+            entries = rest;
         }
         for response in message.responses {
             self.to_apply(ApplyItem::Done(Box::new(response)))?;
         }
         Ok(())
+    }
+
+    /// Hands over a run of the user's entries with the callers that wait for them.
+    fn user_entries(&mut self, entries: Vec<Entry>) -> Result<(), Fatal> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut waiters: Vec<(u64, Responder<F::Response>)> = Vec::new();
+        let mut bytes: u64 = 0;
+        for entry in &entries {
+            let waiter = self.waiters.take(entry.index, entry.term);
+            waiters.extend(waiter.map(|waiter| (entry.index, waiter)));
+            bytes = bytes.saturating_add(entry.data.len() as u64);
+        }
+        self.bytes_since_snapshot = self.bytes_since_snapshot.saturating_add(bytes);
+        self.to_apply(ApplyItem::Entries { entries, waiters })
     }
 
     fn apply_system_entry(&mut self, entry: &Entry, kind: EntryKind) -> Result<(), Fatal> {
@@ -139,6 +140,10 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.system = Arc::new(system);
         self.peers_changed(&before, &[])
     }
+}
+
+fn is_user(entry: &Entry) -> bool {
+    matches!(classify(entry), EntryKind::User)
 }
 
 /// Brings the address book to a new configuration.

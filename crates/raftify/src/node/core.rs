@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::intake::Intake;
 use super::log_fetch::Fetched;
 use super::log_view::LogView;
 use super::log_writer::{LogEvent, LogJob, QueuedJob};
@@ -31,6 +32,7 @@ use crate::transport::{NodeInbox, PeerEvent, Transport};
 
 /// How much of one source a turn takes before the others get theirs.
 pub(super) const EVENTS_PER_TURN_MAX: usize = 256;
+const REQUESTS_PER_TURN_MAX: usize = 4096;
 pub(super) const PROPOSALS_PER_TURN_MAX: usize = 4096;
 pub(super) const PROPOSAL_BYTES_PER_TURN_MAX: u64 = 8 << 20;
 const READY_PASSES_MAX: usize = 16;
@@ -78,7 +80,7 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) waiters: Waiters<F::Response>,
     pub(super) proposals: Vec<Proposal<F>>,
     pub(super) proposal_bytes: u64,
-    pub(super) queued_bytes: Arc<std::sync::atomic::AtomicU64>,
+    pub(super) intake: Arc<Intake<F>>,
     pub(super) reads: Reads,
     /// Set when time passed after the core may have answered reads by its lease.
     pub(super) lease_in_doubt: bool,
@@ -132,6 +134,7 @@ enum Woken<L, F: AbstractStateMachine> {
     Applied(Option<Applied>),
     Fetched(Option<Fetched>),
     Peer(Option<PeerEvent>),
+    Proposals,
     Local(Option<LocalRequestMsg<L, F>>),
     Server(Option<ServerRequestMsg<L, F>>),
     Tick,
@@ -212,13 +215,14 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 Woken::Peer(Some(event)) => self.on_peer_event(event)?,
                 Woken::Local(Some(request)) => self.on_local_request(request)?,
                 Woken::Server(Some(request)) => self.on_server_request(request)?,
+                // What is due is taken below.
+                Woken::Proposals | Woken::Tick => {}
                 // The loop holds a sender itself; the others' live in handles, and without a handle
                 // nobody asks any more.
                 Woken::Fetched(None)
                 | Woken::Peer(None)
                 | Woken::Local(None)
-                | Woken::Server(None)
-                | Woken::Tick => {}
+                | Woken::Server(None) => {}
             }
             self.drain()?;
             self.let_others_in().await?;
@@ -250,6 +254,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             applied = self.applied.recv(), if self.awaits_applied() => Woken::Applied(applied),
             fetched = self.fetched.recv() => Woken::Fetched(fetched),
             event = self.frames.recv() => Woken::Peer(event),
+            () = self.intake.filled() => Woken::Proposals,
             request = self.rx_local.recv(), if !self.rx_local.is_closed() => Woken::Local(request),
             request = self.rx_server.recv(), if !self.rx_server.is_closed() => Woken::Server(request),
             () = self.clock.wait(self.commit_notice.due_at()) => Woken::Tick,
@@ -301,24 +306,20 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             };
             self.on_peer_event(event)?;
         }
-        while self.proposals_have_room() {
+        self.gather_proposals();
+        for _ in 0..REQUESTS_PER_TURN_MAX {
             let Ok(request) = self.rx_local.try_recv() else {
                 break;
             };
             self.on_local_request(request)?;
         }
-        while self.proposals_have_room() {
+        for _ in 0..REQUESTS_PER_TURN_MAX {
             let Ok(request) = self.rx_server.try_recv() else {
                 break;
             };
             self.on_server_request(request)?;
         }
         Ok(())
-    }
-
-    fn proposals_have_room(&self) -> bool {
-        self.proposals.len() < PROPOSALS_PER_TURN_MAX
-            && self.proposal_bytes < PROPOSAL_BYTES_PER_TURN_MAX
     }
 
     fn ready_passes(&mut self) -> Result<(), Fatal> {
@@ -344,7 +345,8 @@ impl<L, F: AbstractStateMachine, R: LogReader> Drop for RaftNodeCore<L, F, R> {
         };
         self.log_jobs.send(flush).ok();
         self.waiters.fail_all(UnknownCause::Stopped);
-        for proposal in self.proposals.drain(..) {
+        let waiting = self.intake.close();
+        for proposal in self.proposals.drain(..).chain(waiting) {
             proposal.responder.fail(crate::ProposeError::Stopped);
         }
         self.view.send_modify(|view| {

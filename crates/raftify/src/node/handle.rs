@@ -1,7 +1,6 @@
 //! The handle of a node: what callers in the same process use.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::address_book::ADDRESSES_MAX;
 use super::deadlines::Deadlines;
+use super::intake::Intake;
 use super::metrics::Counters;
 use super::request::{LocalRequestMsg, ServerRequestMsg};
 use super::{NodeMetrics, NodeView};
@@ -37,7 +37,7 @@ pub(super) struct Shared<L, F: AbstractStateMachine> {
     pub(super) config: Arc<Config>,
     pub(super) tx_local: mpsc::Sender<LocalRequestMsg<L, F>>,
     pub(super) tx_server: mpsc::Sender<ServerRequestMsg<L, F>>,
-    pub(super) queued_bytes: Arc<AtomicU64>,
+    pub(super) intake: Arc<Intake<F>>,
     pub(super) view: watch::Receiver<NodeView>,
     /// Of callers that wait for the loop.
     pub(super) deadlines: Arc<Deadlines>,
@@ -261,24 +261,5 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
             id: view.leader_id,
             addr: view.leader_addr.clone(),
         })
-    }
-
-    /// Counts bytes into the proposal queue; false when they do not fit.
-    pub(super) fn reserve_bytes(&self, size_bytes: u64) -> bool {
-        let queued = self
-            .shared
-            .queued_bytes
-            .fetch_add(size_bytes, Ordering::Relaxed);
-        let fits = queued.saturating_add(size_bytes) <= self.shared.config.proposal_queue_bytes_max;
-        if !fits {
-            self.release_bytes(size_bytes);
-        }
-        fits
-    }
-
-    pub(super) fn release_bytes(&self, size_bytes: u64) {
-        self.shared
-            .queued_bytes
-            .fetch_sub(size_bytes, Ordering::Relaxed);
     }
 }

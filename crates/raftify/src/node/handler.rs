@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::client_side::Door;
 use super::handle::RaftNode;
 use crate::error::{MembershipError, ProposeError, ReadError, SnapshotError};
 use crate::log_entry::AbstractLogEntry;
@@ -23,7 +22,7 @@ where
         timeout: Duration,
         forwarded: bool,
     ) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
-        Box::pin(self.propose_encoded(entry, timeout, Door::Server, !forwarded))
+        Box::pin(self.propose_encoded(entry, timeout, !forwarded))
     }
 
     fn change_config(

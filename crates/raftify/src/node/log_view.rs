@@ -108,10 +108,9 @@ impl<R: LogReader> LogView<R> {
         {
             self.clear_cache();
         }
-        for entry in entries {
-            self.cache_bytes = self.cache_bytes.saturating_add(cost_bytes(&entry));
-            self.cache.push_back(entry);
-        }
+        let cost: u64 = entries.iter().map(cost_bytes).sum();
+        self.cache_bytes = self.cache_bytes.saturating_add(cost);
+        self.cache.extend(entries);
         self.last_index = last;
         while self.cache_bytes > self.cache_bytes_max && self.cache.len() > 1 {
             self.pop_front();

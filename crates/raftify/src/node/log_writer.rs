@@ -241,7 +241,11 @@ impl<S: StableStorage> LogWriter<S> {
             }
             let payload: usize = message.entries.iter().map(|entry| entry.data.len()).sum();
             pending.bytes = pending.bytes.saturating_add(payload);
-            pending.batch.entries.extend(message.entries);
+            if entries.is_empty() {
+                *entries = message.entries;
+            } else {
+                entries.extend(message.entries);
+            }
             self.last_index = pending
                 .batch
                 .entries

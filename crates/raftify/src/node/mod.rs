@@ -18,6 +18,7 @@ mod handle;
 mod handler;
 mod inbound;
 mod incarnations;
+mod intake;
 mod leadership;
 mod log_backlog;
 mod log_fetch;
@@ -41,7 +42,7 @@ pub use assembly::{Assembly, Parts};
 pub use handle::RaftNode;
 pub(crate) use leadership::check_addr;
 pub use metrics::NodeMetrics;
-pub use request::{LocalRequestMsg, Proposal, ServerRequestMsg};
+pub use request::{LocalRequestMsg, ServerRequestMsg};
 pub use view::NodeView;
 pub use worker::Placement;
 

@@ -16,7 +16,7 @@ use crate::transport::{Consistency, NodeStatus};
 ///
 /// The bytes are known to decode as the state machine's entries: they were encoded from one, or
 /// checked when they came from the network.
-pub struct Proposal<F: AbstractStateMachine> {
+pub(crate) struct Proposal<F: AbstractStateMachine> {
     pub(crate) entry: Bytes,
     pub(crate) responder: Responder<F::Response>,
 }
@@ -24,8 +24,6 @@ pub struct Proposal<F: AbstractStateMachine> {
 /// What a caller in this process asks of the loop.
 #[non_exhaustive]
 pub enum LocalRequestMsg<L, F: AbstractStateMachine> {
-    /// Propose an entry.
-    Propose(Proposal<F>),
     /// Does this node lead?
     IsLeader {
         /// The reply.
@@ -108,14 +106,12 @@ pub enum LocalRequestMsg<L, F: AbstractStateMachine> {
         tx_msg: oneshot::Sender<Result<u64, SnapshotError>>,
     },
     #[doc(hidden)]
-    Types(PhantomData<fn() -> L>),
+    Types(PhantomData<fn() -> (L, F)>),
 }
 
 /// What the server asks of the loop for a caller on the network.
 #[non_exhaustive]
 pub enum ServerRequestMsg<L, F: AbstractStateMachine> {
-    /// Propose an entry that was checked to decode.
-    Propose(Proposal<F>),
     /// Anything that a local caller may ask too.
     Request(LocalRequestMsg<L, F>),
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use raft::eraftpb::Entry;
 
-use super::core::{RaftNodeCore, survivable};
+use super::core::{PROPOSAL_BYTES_PER_TURN_MAX, PROPOSALS_PER_TURN_MAX, RaftNodeCore, survivable};
 use super::metrics::add;
 use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
 use super::waiters::Waiter;
@@ -27,10 +27,6 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         request: ServerRequestMsg<L, F>,
     ) -> Result<(), Fatal> {
         match request {
-            ServerRequestMsg::Propose(proposal) => {
-                self.gather(proposal);
-                Ok(())
-            }
             ServerRequestMsg::Request(request) => self.on_local_request(request),
         }
     }
@@ -39,7 +35,6 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     /// results of replies are dropped.
     pub(super) fn on_local_request(&mut self, request: LocalRequestMsg<L, F>) -> Result<(), Fatal> {
         match request {
-            LocalRequestMsg::Propose(proposal) => self.gather(proposal),
             LocalRequestMsg::IsLeader { tx_msg } => {
                 tx_msg.send(self.raw_node.is_leader()).ok();
             }
@@ -95,12 +90,15 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         Ok(())
     }
 
-    /// Keeps a proposal for this turn's batch.
-    fn gather(&mut self, proposal: Proposal<F>) {
-        let size = proposal.entry.len() as u64;
-        self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
-        self.proposal_bytes = self.proposal_bytes.saturating_add(size);
-        self.proposals.push(proposal);
+    /// Takes what callers have proposed into this turn's batch, as far as it has room.
+    pub(super) fn gather_proposals(&mut self) {
+        let proposals_max = PROPOSALS_PER_TURN_MAX.saturating_sub(self.proposals.len());
+        let bytes_max = PROPOSAL_BYTES_PER_TURN_MAX.saturating_sub(self.proposal_bytes);
+        if proposals_max > 0 && bytes_max > 0 {
+            let intake = &self.intake;
+            let bytes = intake.take(&mut self.proposals, proposals_max, bytes_max);
+            self.proposal_bytes = self.proposal_bytes.saturating_add(bytes);
+        }
     }
 
     /// Everything gathered becomes one step of the core.
@@ -108,7 +106,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         if self.proposals.is_empty() {
             return Ok(());
         }
-        let proposals = std::mem::take(&mut self.proposals);
+        let mut proposals = std::mem::take(&mut self.proposals);
         self.proposal_bytes = 0;
         if !self.raw_node.is_leader() {
             return self.refuse(proposals, |core| ProposeError::NotLeader {
@@ -120,23 +118,25 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 ProposeError::Busy("the log's disk is behind")
             });
         }
-        let (taken, rest) = self.fit_quota(proposals);
+        let rest = proposals.split_off(self.fitting(&proposals));
         self.refuse(rest, |_| ProposeError::Busy("too much waits for a quorum"))?;
-        if taken.is_empty() {
+        if proposals.is_empty() {
             return Ok(());
         }
-        let mut entries: Vec<Entry> = Vec::with_capacity(taken.len());
-        let mut responders = Vec::with_capacity(taken.len());
-        for proposal in taken {
+        let mut entries: Vec<Entry> = Vec::with_capacity(proposals.len());
+        let mut responders = Vec::with_capacity(proposals.len());
+        for proposal in proposals.drain(..) {
             entries.push(user_entry(proposal.entry));
             responders.push(proposal.responder);
         }
+        // The room is used again.
+        self.proposals = proposals;
         self.propose_entries(entries, responders)
     }
 
-    /// Splits off what the quota of uncommitted bytes has no room for. At least one entry goes
-    /// when nothing is uncommitted, however large.
-    fn fit_quota(&self, mut proposals: Vec<Proposal<F>>) -> (Vec<Proposal<F>>, Vec<Proposal<F>>) {
+    /// For how many of the proposals the quota of uncommitted bytes has room. At least one entry
+    /// goes when nothing is uncommitted, however large.
+    fn fitting(&self, proposals: &[Proposal<F>]) -> usize {
         let mut used = self.raw_node.uncommitted_bytes();
         let mut count = 0;
         let room = WAITING_PROPOSALS_MAX.saturating_sub(self.waiters.len());
@@ -148,8 +148,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             used = next;
             count += 1;
         }
-        let rest = proposals.split_off(count);
-        (proposals, rest)
+        count
     }
 
     fn refuse(
