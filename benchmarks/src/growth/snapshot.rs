@@ -32,15 +32,15 @@ pub(super) async fn beside_writes(
     let (leader, meter) = (cluster.leader()?, Meter::default());
     let value = settings.growth_snapshot_bytes / KEYS;
     fill(leader, usize::try_from(value).unwrap_or(usize::MAX)).await?;
-    let row = row(16, 64);
-    let figures = clients::in_process(leader, &row, Pace::Closed, settings.window, &meter).await?;
-    let what = "16 callers, 64 bytes, before the snapshot";
-    announce(lines, Line::new(what, figures, ""));
     // Once without writes beside it, to know how long it takes.
     let alone = Instant::now();
     let made = leader.create_snapshot().await;
     made.map_err(|error| error.to_string())?;
     let alone = alone.elapsed();
+    let row = row(16, 64);
+    let figures = clients::in_process(leader, &row, Pace::Closed, settings.window, &meter).await?;
+    let what = "16 callers, 64 bytes, before the snapshot";
+    announce(lines, Line::new(what, figures, ""));
     // The writes have replaced some of the large values by small ones.
     fill(leader, usize::try_from(value).unwrap_or(usize::MAX)).await?;
     let node = leader.clone();
@@ -48,7 +48,7 @@ pub(super) async fn beside_writes(
     let made = tokio::spawn(async move { (node.create_snapshot().await, begun.elapsed()) });
     let window = Window {
         warm_up: Duration::ZERO,
-        measured: alone.clamp(settings.window.measured, LONGEST),
+        measured: (alone * 2).clamp(settings.window.measured, LONGEST),
     };
     let figures = clients::in_process(leader, &row, Pace::Closed, window, &meter).await?;
     let (made, took) = made.await.map_err(|error| error.to_string())?;

@@ -122,9 +122,18 @@ impl<S: Storage> Raft<S> {
     }
 
     /// Whether a committed entry that is not applied yet changes the configuration: the node would
-    /// campaign in a configuration that is no longer in force.
-    fn has_unapplied_conf_changes(&self) -> Result<bool> {
-        self.has_conf_changes(self.log.applied + 1, self.log.committed + 1)
+    /// campaign in a configuration that is no longer in force. What was looked through once is not
+    /// read again: after a start all of the log may wait to be applied, and each campaign asks.
+    fn has_unapplied_conf_changes(&mut self) -> Result<bool> {
+        let known = self.log.applied.max(self.conf_scanned_index);
+        if known >= self.log.committed {
+            return Ok(false);
+        }
+        let found = self.has_conf_changes(known + 1, self.log.committed + 1)?;
+        if !found {
+            self.conf_scanned_index = self.log.committed;
+        }
+        Ok(found)
     }
 
     /// Whether an entry of `[low, high)` changes the configuration.

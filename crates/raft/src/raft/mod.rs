@@ -130,6 +130,9 @@ pub(crate) struct Raft<S> {
     /// At least the index of the last configuration change in the log of this leader that may not
     /// be applied yet. A further one is accepted only once this index is applied.
     pub(crate) pending_conf_index: u64,
+    /// No committed entry up to this index that is not applied changes the configuration: so much of
+    /// the log was looked through for a campaign. Committed entries stay what they are.
+    pub(crate) conf_scanned_index: u64,
     /// An estimate, never too high, of the payload in the uncommitted tail of this leader's log.
     pub(crate) uncommitted_bytes: u64,
     /// The least index of a snapshot that this follower waits for; 0 when it asked for none.
@@ -211,6 +214,7 @@ impl<S: Storage> Raft<S> {
             logger,
             lead_transferee: INVALID_ID,
             pending_conf_index: 0,
+            conf_scanned_index: 0,
             uncommitted_bytes: 0,
             pending_request_snapshot: 0,
             election_elapsed: 0,

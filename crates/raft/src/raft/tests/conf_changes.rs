@@ -2,6 +2,7 @@ use super::*;
 use crate::confchange::ConfChangeError;
 use crate::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, EntryType};
 use crate::raft::UnfitConfChange;
+use crate::raft::election::Campaign;
 use crate::{DropReason, Error};
 
 fn change(kind: ConfChangeType, ids: &[u64]) -> ConfChangeV2 {
@@ -121,4 +122,48 @@ fn a_leader_that_is_removed_steps_down_when_it_is_told_to() {
     cluster.node(1).apply_conf_change(&remove).unwrap();
     assert_eq!(cluster.node(1).state, StateRole::Follower);
     assert!(!cluster.node(1).promotable());
+}
+
+#[test]
+fn a_campaign_reads_what_is_not_applied_once_and_then_only_what_is_new() {
+    let mut cluster = Cluster::led_by_1(3, |_| {});
+    for _ in 0..3 {
+        cluster.propose(1, "payload");
+        cluster.settle();
+    }
+    let node = cluster.node(2);
+    let committed = node.log.committed;
+    assert!(node.log.applied < committed);
+    node.hup(Campaign::Transfer).unwrap();
+    assert_eq!(node.state, StateRole::Candidate);
+    // What was looked through cannot be read any more: who reads it again fails.
+    node.log.store.compact(committed).unwrap();
+    node.become_follower(node.term, 0).unwrap();
+    node.hup(Campaign::Transfer).unwrap();
+    assert_eq!(node.state, StateRole::Candidate);
+
+    let add = as_entry(&change(ConfChangeType::AddNode, &[4]));
+    let entry = Entry {
+        term: node.term,
+        index: node.log.last_index() + 1,
+        ..add
+    };
+    node.become_follower(node.term, 0).unwrap();
+    let (last, term) = node.log.last_id().unwrap();
+    node.step(Message {
+        msg_type: MessageType::MsgAppend.into(),
+        from: 3,
+        to: 2,
+        term: node.term,
+        index: last,
+        log_term: term,
+        commit: last + 1,
+        entries: vec![entry],
+        ..Message::default()
+    })
+    .unwrap();
+    persist(node);
+    assert_eq!(node.log.committed, last + 1);
+    node.hup(Campaign::Transfer).unwrap();
+    assert_eq!(node.state, StateRole::Follower);
 }
