@@ -107,7 +107,8 @@ mod tests {
             id,
             ..Proposal::default()
         };
-        Asked::new(queue, place, request).unwrap()
+        let limit = std::time::Duration::from_secs(60);
+        Asked::new(queue, place, limit, request).unwrap()
     }
 
     /// How many requests are in the next message; `None` while there is none.

@@ -5,6 +5,7 @@
 //! is told apart from one that never left.
 
 mod batches;
+mod by_id;
 mod forward;
 mod kind;
 mod queue;
@@ -97,11 +98,13 @@ impl<K: StreamKind> CallStream<K> {
             answers,
             _connection: Arc::clone(&connection),
         };
+        let waiting = Arc::clone(&queue);
         connection.run_beside(async move {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => {}
                 () = receiving.run() => {}
+                () = waiting.keep_deadlines() => {}
             }
         });
         Ok(Self {
@@ -129,8 +132,10 @@ impl<K: StreamKind> CallStream<K> {
         timeout: Duration,
         request: impl FnOnce(u64) -> K::Request,
     ) -> Outcome<K> {
-        let asked = Asked::new(&self.handle.0, place, request)?;
-        asked.outcome(timeout.saturating_add(GRACE)).await
+        let limit = timeout.saturating_add(GRACE);
+        Asked::new(&self.handle.0, place, limit, request)?
+            .outcome()
+            .await
     }
 
     /// Whether nothing can be asked on it any more.

@@ -4,14 +4,25 @@
 //! - A request that was taken into a batch counts as sent, whatever became of the batch.
 //! - A place is held until the request is answered, or was found to have no caller before it left.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant, sleep};
 
+use super::by_id::ById;
 use super::{Outcome, StreamError, StreamKind};
+
+/// A deadline is far from here on. A timer of the runtime for each request costs two turns at a
+/// lock that all threads share; far deadlines are looked through now and then instead.
+const FAR: Duration = Duration::from_secs(1);
+/// Longer than any process lives.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+/// How often, and so how late a caller may hear of a deadline that is far.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) struct Queue<K: StreamKind> {
     state: Mutex<State<K>>,
@@ -20,8 +31,11 @@ pub(super) struct Queue<K: StreamKind> {
 struct State<K: StreamKind> {
     next_id: u64,
     queue: VecDeque<Queued<K::Request>>,
-    waiting: HashMap<u64, Waiting<K>>,
+    waiting: ById<Waiting<K>>,
+    /// Of the task that sends.
     waker: Option<Waker>,
+    /// Of the one that looks for deadlines, while there are none.
+    looker: Option<Waker>,
     closed: bool,
 }
 
@@ -32,9 +46,20 @@ struct Queued<R> {
 }
 
 struct Waiting<K: StreamKind> {
-    answer: oneshot::Sender<Outcome<K>>,
+    /// `None` when the caller was told that it is late.
+    answer: Option<oneshot::Sender<Outcome<K>>>,
+    due: Instant,
     /// Held from when the request leaves.
     place: Option<OwnedSemaphorePermit>,
+}
+
+impl<K: StreamKind> Waiting<K> {
+    fn tell(self, outcome: Outcome<K>) {
+        if let Some(answer) = self.answer {
+            // An error means that nobody waits any more.
+            answer.send(outcome).ok();
+        }
+    }
 }
 
 impl<K: StreamKind> Default for Queue<K> {
@@ -43,8 +68,9 @@ impl<K: StreamKind> Default for Queue<K> {
             state: Mutex::new(State {
                 next_id: 0,
                 queue: VecDeque::new(),
-                waiting: HashMap::new(),
+                waiting: ById::default(),
                 waker: None,
+                looker: None,
                 closed: false,
             }),
         }
@@ -59,6 +85,7 @@ impl<K: StreamKind> Queue<K> {
     fn push(
         &self,
         place: OwnedSemaphorePermit,
+        due: Instant,
         request: impl FnOnce(u64) -> K::Request,
     ) -> Option<(u64, oneshot::Receiver<Outcome<K>>)> {
         let (answer, receiver) = oneshot::channel();
@@ -71,7 +98,8 @@ impl<K: StreamKind> Queue<K> {
         state.waiting.insert(
             id,
             Waiting {
-                answer,
+                answer: Some(answer),
+                due,
                 place: None,
             },
         );
@@ -97,14 +125,59 @@ impl<K: StreamKind> Queue<K> {
     }
 
     pub(super) fn answer(&self, answers: K::Answers) {
-        K::each_answer(answers, |id, outcome| {
-            let waiting = self.state().waiting.remove(&id);
-            if let Some(waiting) = waiting {
-                // An error means that nobody waits any more.
-                let outcome = outcome.map_err(StreamError::Answered);
-                waiting.answer.send(outcome).ok();
-            }
-        });
+        // Callers are told when the lock is free: they run on other threads.
+        let mut told = Vec::new();
+        {
+            let mut state = self.state();
+            K::each_answer(answers, |id, outcome| {
+                if let Some(waiting) = state.waiting.remove(&id) {
+                    told.push((waiting, outcome.map_err(StreamError::Answered)));
+                }
+            });
+        }
+        for (waiting, outcome) in told {
+            waiting.tell(outcome);
+        }
+    }
+
+    /// Tells callers of deadlines that were far, until the stream ends.
+    pub(super) async fn keep_deadlines(&self) {
+        loop {
+            poll_fn(|context| {
+                let mut state = self.state();
+                if !state.waiting.is_empty() {
+                    return Poll::Ready(());
+                }
+                state.looker = Some(context.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            sleep(LOOK_EVERY).await;
+            self.tell_late(Instant::now());
+        }
+    }
+
+    fn tell_late(&self, now: Instant) {
+        let mut late = Vec::new();
+        {
+            let mut state = self.state();
+            state.waiting.retain(|_, waiting| {
+                if waiting.due > now {
+                    return true;
+                }
+                let left = waiting.place.is_some();
+                late.extend(waiting.answer.take().map(|answer| (answer, left)));
+                left
+            });
+        }
+        for (answer, left) in late {
+            let error = if left {
+                StreamError::Late
+            } else {
+                StreamError::NotSent
+            };
+            answer.send(Err(error)).ok();
+        }
     }
 
     /// No more requests; what is on its way is answered still.
@@ -136,7 +209,7 @@ impl<K: StreamKind> Queue<K> {
             } else {
                 StreamError::NotSent
             };
-            waiting.answer.send(Err(error)).ok();
+            waiting.tell(Err(error));
         }
     }
 
@@ -192,9 +265,9 @@ pub(super) enum Registered {
 }
 
 fn wake<K: StreamKind>(mut state: MutexGuard<'_, State<K>>) {
-    let waker = state.waker.take();
+    let wakers = [state.waker.take(), state.looker.take()];
     drop(state);
-    if let Some(waker) = waker {
+    for waker in wakers.into_iter().flatten() {
         waker.wake();
     }
 }
@@ -204,27 +277,40 @@ pub(super) struct Asked<K: StreamKind> {
     queue: Arc<Queue<K>>,
     id: u64,
     answer: oneshot::Receiver<Outcome<K>>,
+    limit: Duration,
     is_over: bool,
 }
 
 impl<K: StreamKind> Asked<K> {
+    /// Asks; the answer is waited for so long.
     pub(super) fn new(
         queue: &Arc<Queue<K>>,
         place: OwnedSemaphorePermit,
+        limit: Duration,
         request: impl FnOnce(u64) -> K::Request,
     ) -> Result<Self, StreamError<K::Error>> {
-        let (id, answer) = queue.push(place, request).ok_or(StreamError::NotSent)?;
+        let now = Instant::now();
+        // What no clock can add is as good as never.
+        let due = now.checked_add(limit).unwrap_or(now + NEVER);
+        let (id, answer) = queue
+            .push(place, due, request)
+            .ok_or(StreamError::NotSent)?;
         Ok(Self {
             queue: Arc::clone(queue),
             id,
             answer,
+            limit,
             is_over: false,
         })
     }
 
-    /// The answer, for so long; then the request is given up.
-    pub(super) async fn outcome(mut self, limit: Duration) -> Outcome<K> {
-        let answer = tokio::time::timeout(limit, &mut self.answer).await;
+    /// The answer; in the end the request is given up.
+    pub(super) async fn outcome(mut self) -> Outcome<K> {
+        let answer = if self.limit < FAR {
+            tokio::time::timeout(self.limit, &mut self.answer).await
+        } else {
+            Ok((&mut self.answer).await)
+        };
         self.is_over = true;
         match answer {
             Ok(Ok(outcome)) => outcome,
@@ -265,18 +351,24 @@ mod tests {
         }
 
         fn ask(&self, bytes: usize) -> Asked<Proposals> {
+            self.ask_for(bytes, LONG)
+        }
+
+        fn ask_for(&self, bytes: usize, limit: Duration) -> Asked<Proposals> {
             let place = Arc::clone(&self.places).try_acquire_owned().unwrap();
             let request = |id| Proposal {
                 id,
                 entry: vec![1; bytes].into(),
                 ..Proposal::default()
             };
-            Asked::new(&self.queue, place, request).unwrap()
+            Asked::new(&self.queue, place, limit, request).unwrap()
         }
     }
 
+    const LONG: Duration = Duration::from_secs(60);
+
     async fn outcome(asked: Asked<Proposals>) -> StreamError<crate::ProposeError> {
-        asked.outcome(Duration::from_secs(60)).await.unwrap_err()
+        asked.outcome().await.unwrap_err()
     }
 
     #[tokio::test]
@@ -304,7 +396,7 @@ mod tests {
     async fn a_caller_that_goes_before_its_request_left_takes_it_along() {
         let stream = Stream::new();
         drop(stream.ask(10));
-        let late = stream.ask(10).outcome(Duration::ZERO).await;
+        let late = stream.ask_for(10, Duration::ZERO).outcome().await;
         assert!(matches!(late, Err(StreamError::NotSent)));
         assert!(stream.queue.take(100).is_empty());
         assert_eq!(stream.places.available_permits(), 10);
@@ -313,13 +405,38 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_goes_later_leaves_its_place_taken_until_the_answer() {
         let stream = Stream::new();
-        let asked = stream.ask(10);
+        let asked = stream.ask_for(10, Duration::ZERO);
         stream.queue.take(100);
-        let late = asked.outcome(Duration::ZERO).await;
+        let late = asked.outcome().await;
         assert!(matches!(late, Err(StreamError::Late)));
         assert_eq!(stream.places.available_permits(), 9);
         stream.queue.broke(false);
         assert_eq!(stream.places.available_permits(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_hear_of_a_far_deadline_and_whether_their_request_had_left() {
+        let stream = Stream::new();
+        let left = stream.ask(10);
+        stream.queue.take(100);
+        let queued = stream.ask(10);
+        let later = stream.ask_for(10, 2 * LONG);
+        let begun = Instant::now();
+        tokio::select! {
+            () = stream.queue.keep_deadlines() => {}
+            (left, queued) = futures_util::future::join(outcome(left), outcome(queued)) => {
+                assert!(matches!(left, StreamError::Late));
+                assert!(matches!(queued, StreamError::NotSent));
+            }
+        }
+        assert!(begun.elapsed() >= LONG && begun.elapsed() <= LONG + 2 * LOOK_EVERY);
+        assert_eq!(
+            stream.queue.take(100).len(),
+            1,
+            "what is late does not leave"
+        );
+        assert_eq!(stream.places.available_permits(), 8);
+        drop(later);
     }
 
     #[test]
