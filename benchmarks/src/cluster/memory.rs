@@ -11,7 +11,7 @@ use raftify::storage::MemoryStorage;
 use raftify::transport::in_memory::InMemoryNetwork;
 use tokio::task::JoinHandle;
 
-use super::{NODES, config, until_led};
+use super::{ELECTION_PATIENCE, NODES, config, until_led};
 use crate::clients::Node;
 use crate::table::Table;
 
@@ -59,7 +59,7 @@ impl MemoryCluster {
                 }
             }));
         }
-        until_led(cluster.leader()?).await?;
+        until_led(cluster.leader()?, ELECTION_PATIENCE).await?;
         Ok(cluster)
     }
 

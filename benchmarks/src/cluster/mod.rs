@@ -17,7 +17,7 @@ use crate::clients::Node;
 pub(crate) const NODES: u64 = 3;
 
 /// How long a cluster may take to elect its first leader.
-const ELECTION_PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const ELECTION_PATIENCE: Duration = Duration::from_secs(20);
 /// How often is looked whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// How long the transfer to the node that is wanted may take.
@@ -43,13 +43,14 @@ pub(crate) fn config(dir: PathBuf, addrs: &[String]) -> Config {
     }
 }
 
-/// Waits until `node` leads: it campaigns while nobody does, and takes over from another that was
+/// Waits until `node` leads, for at most `patience`: it campaigns while nobody does, and takes over from another that was
 /// faster, since a campaign does not win against a leader that is well.
-pub(crate) async fn until_led(node: &Node) -> Result<(), String> {
-    let deadline = tokio::time::Instant::now() + ELECTION_PATIENCE;
+pub(crate) async fn until_led(node: &Node, patience: Duration) -> Result<(), String> {
+    let deadline = tokio::time::Instant::now() + patience;
     while !node.is_leader().await {
         if tokio::time::Instant::now() >= deadline {
-            return Err(format!("node {} did not become the leader", node.id()));
+            let id = node.id();
+            return Err(format!("node {id} did not lead within {patience:?}"));
         }
         if node.leader_id().await == 0 {
             node.campaign().await.ok();

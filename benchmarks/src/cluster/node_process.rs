@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::{one_process, until_led};
+use super::{ELECTION_PATIENCE, one_process, until_led};
 use crate::args::NodeArgs;
 use crate::clients;
 use crate::row::Row;
@@ -62,7 +62,9 @@ pub(crate) async fn run(args: &NodeArgs) -> Result<(), String> {
 
 async fn obey(server: &one_process::Server, order: Order) -> Result<Answer, String> {
     match order {
-        Order::Lead => until_led(server).await.map(|()| Answer::Leads),
+        Order::Lead => until_led(server, ELECTION_PATIENCE)
+            .await
+            .map(|()| Answer::Leads),
         Order::Measure { row, window } => {
             let measured =
                 clients::in_process(server, &row, Pace::Closed, window, &Meter::default()).await?;

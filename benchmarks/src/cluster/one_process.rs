@@ -10,7 +10,7 @@ use raftify::storage::StorageKind;
 use raftify::{Config, Raft};
 use tokio::task::JoinHandle;
 
-use super::{NODES, config, free_addrs, until_led};
+use super::{ELECTION_PATIENCE, NODES, config, free_addrs, until_led};
 use crate::clients::Node;
 use crate::table::Table;
 
@@ -36,13 +36,15 @@ impl OneProcess {
         nodes: u64,
         change: impl Fn(&mut Config),
     ) -> Result<Self, String> {
-        Self::start_at(dir, &free_addrs(nodes)?, change).await
+        Self::start_at(dir, &free_addrs(nodes)?, ELECTION_PATIENCE, change).await
     }
 
-    /// As [`start_many`](Self::start_many), at addresses that are known.
+    /// As [`start_many`](Self::start_many), at addresses that are known, with so much patience until
+    /// the first leads.
     pub(crate) async fn start_at(
         dir: &Path,
         addrs: &[String],
+        patience: Duration,
         change: impl Fn(&mut Config),
     ) -> Result<Self, String> {
         let mut cluster = Self {
@@ -57,7 +59,7 @@ impl OneProcess {
             cluster.nodes.push(node);
         }
         cluster.opened_after = begun.elapsed();
-        until_led(cluster.leader()?).await?;
+        until_led(cluster.leader()?, patience).await?;
         Ok(cluster)
     }
 

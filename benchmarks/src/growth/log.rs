@@ -64,7 +64,7 @@ pub(super) async fn lengths(settings: &Settings, lines: &mut Vec<Line>) -> Resul
 }
 
 async fn start(dir: &Path, addrs: &[String], settings: &Settings) -> Result<OneProcess, String> {
-    OneProcess::start_at(dir, addrs, |config| {
+    OneProcess::start_at(dir, addrs, PATIENCE, |config| {
         config.storage = settings.storage;
         config.snapshot_after_entries = 0;
         config.snapshot_after_bytes = 0;
