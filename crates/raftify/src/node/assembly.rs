@@ -272,6 +272,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             flushed_commit: opened.state.hard_state.commit,
             reads_applying,
             handed: (opened.state.hard_state.term, opened.state.hard_state.vote),
+            log_never_waits: S::NEVER_WAITS,
             log_outstanding: Default::default(),
             installs_outstanding: 0,
             restoring: opened.state.snapshot.iter().cloned().collect(),

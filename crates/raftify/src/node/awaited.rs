@@ -41,6 +41,11 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         if !self.raw_node.is_leader() {
             return false;
         }
+        // Its followers' disks take as long as its own: it has the time now, and the answer that
+        // completes a quorum finds less to do.
+        if !self.log_never_waits {
+            return true;
+        }
         let conf = &self.system.conf_state;
         let decides_alone = |voters: &[u64]| voters.len() <= 1;
         if decides_alone(&conf.voters) {

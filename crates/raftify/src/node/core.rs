@@ -94,6 +94,8 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) reads_applying: Arc<std::sync::atomic::AtomicUsize>,
     /// The term and vote that were handed to the log writer last.
     pub(super) handed: (u64, u64),
+    /// Whether the store writes without a disk.
+    pub(super) log_never_waits: bool,
     /// When each append that the log writer has not answered was handed out.
     pub(super) log_outstanding: super::log_backlog::LogBacklog,
     /// Received snapshots that are with the log writer.
