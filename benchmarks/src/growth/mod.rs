@@ -43,12 +43,13 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// Those that take much memory come last: an allocator does not give all of it back.
     pub(crate) const ALL: [Self; 6] = [
         Self::Nodes,
-        Self::Values,
-        Self::Log,
-        Self::Overload,
         Self::Followers,
+        Self::Overload,
+        Self::Log,
+        Self::Values,
         Self::Snapshot,
     ];
 
