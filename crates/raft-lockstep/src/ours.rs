@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, Message};
+use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, Message, MessageType};
 use raft::logger::SilentLogger;
 use raft::{Config, Error, MemStorage, RawNode, SnapshotStatus};
 
@@ -85,6 +85,11 @@ impl Member for Ours {
     }
 
     fn step(&mut self, message: Message) {
+        // Theirs does nothing with a request for a vote of an earlier term; ours answers it.
+        let asks_for_vote = message.msg_type == i32::from(MessageType::MsgRequestVote);
+        if asks_for_vote && message.term < self.raw.term() {
+            return;
+        }
         survives(self.raw.step(message));
     }
 

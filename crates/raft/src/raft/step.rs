@@ -187,9 +187,12 @@ impl<S: Storage> Raft<S> {
                 let answer = message(m.from, MessageType::MsgAppendResponse);
                 self.send(MessageType::MsgAppendResponse, answer)
             }
-            // The asking node may have to learn the later term from this refusal: while pre-vote
-            // is being introduced, nodes with a high term and a short log would otherwise block.
-            MessageType::MsgRequestPreVote => self.refuse_vote(kind, m),
+            // The asking node may have to learn the later term from this refusal (section 5.1): this
+            // node may not know that the other is a voter, and so never ask it for a vote, while
+            // both raise their terms at the same pace; with a shorter log it blocks the other then.
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+                self.refuse_vote(kind, m)
+            }
             MessageType::MsgStorageAppendResp => {
                 // The entries may have been overwritten in a later term, so this answer does not
                 // prove them stable; one of the current term will. A snapshot is committed state
@@ -213,7 +216,6 @@ impl<S: Storage> Raft<S> {
             | MessageType::MsgPropose
             | MessageType::MsgAppend
             | MessageType::MsgAppendResponse
-            | MessageType::MsgRequestVote
             | MessageType::MsgRequestVoteResponse
             | MessageType::MsgSnapshot
             | MessageType::MsgHeartbeat

@@ -32,6 +32,29 @@ fn a_vote_is_given_once_a_term_and_repeated_to_the_same_candidate() {
 }
 
 #[test]
+fn a_request_of_an_earlier_term_is_refused_with_the_later_one() {
+    for check_quorum in [false, true] {
+        let mut cluster = Cluster::new(3, |config| config.check_quorum = check_quorum);
+        let voter = cluster.node(1);
+        voter.become_follower(7, INVALID_ID).unwrap();
+        voter.step(vote_request(2, 3, 9, 3)).unwrap();
+        assert_eq!((voter.term, voter.vote), (7, INVALID_ID));
+        let answers = persist(voter);
+        let [refusal] = of_kind(&answers, MessageType::MsgRequestVoteResponse)[..] else {
+            panic!("one answer: {answers:?}");
+        };
+        assert!(refusal.reject);
+        assert_eq!((refusal.to, refusal.term), (2, 7));
+        let refusal = refusal.clone();
+
+        let candidate = cluster.node(2);
+        candidate.hup(Campaign::Election).unwrap();
+        candidate.step(refusal).unwrap();
+        assert_eq!((candidate.state, candidate.term), (StateRole::Follower, 7));
+    }
+}
+
+#[test]
 fn a_vote_is_not_counted_before_it_is_durable() {
     let mut cluster = Cluster::new(1, |_| {});
     let node = cluster.node(1);
