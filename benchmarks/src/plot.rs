@@ -237,11 +237,10 @@ fn our_bar(row: &Row, kind: Kind, (value, text): (f64, String)) -> Bar {
 }
 
 fn their_bar(key: &PeerKey, (value, text): (f64, String)) -> Bar {
-    let mut parts = key.setting.split(", ");
-    let (first, last) = (parts.next().unwrap_or_default(), parts.last());
-    let last = last.map(|part| format!(", {part}")).unwrap_or_default();
+    // The last part of the setting tells apart what one peer is measured as.
+    let setting = key.setting.rsplit(", ").next().unwrap_or_default();
     Bar {
-        label: format!("{}: {first}{last}", key.peer),
+        label: format!("{}, {setting}: {}", key.peer, key.operation),
         kind: Kind::Other,
         durable: key.durability != "none",
         value,

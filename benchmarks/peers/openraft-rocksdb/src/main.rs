@@ -27,7 +27,7 @@ use crate::types::{Put, Types, next_key};
 
 const PEER: &str = "openraft 0.10.0-alpha.37 with RocksDB";
 const SETTING: &str =
-    "three nodes in one process, JSON by HTTP/1.1 over loopback, set up as its examples";
+    "three nodes in one process, set up as its examples, over loopback, JSON by HTTP/1.1";
 const DURABILITY: &str =
     "its log, on a majority: RocksDB's log is synced for each batch; the table is not synced";
 const NODES: u64 = 3;
