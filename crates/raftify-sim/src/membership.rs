@@ -158,7 +158,9 @@ pub async fn settle(world: &World) {
             let waits = peers
                 .iter()
                 .any(|(_, peer)| peer.promote && peer.role == InitialRole::Learner);
-            if !waits && status.voters_outgoing.is_empty() {
+            // A change may be in the log yet, from a request whose outcome nobody knows.
+            let all_applied = status.applied_index == status.last_index;
+            if all_applied && !waits && status.voters_outgoing.is_empty() {
                 let gone = world
                     .ids()
                     .into_iter()
