@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::Instant;
+
 use raftify::membership::{ConfChangeRequest, NodeChange, SystemState};
 use raftify::storage::{LogReader as _, StableStorage as _};
 use raftify::transport::{Consistency, NodeHandler, Refusal};
@@ -57,6 +59,47 @@ async fn a_node_that_was_removed_comes_back_under_its_id_in_the_same_term() {
         .propose("two of three".into())
         .await
         .unwrap();
+    world.stop_all().await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_removed_stays_when_a_snapshot_says_that_it_is_a_member_again() {
+    let mut world = World::start(
+        3,
+        Config {
+            log_tail_entries: 0,
+            ..world_config()
+        },
+    );
+    let leader = world.leader().await;
+    world.propose_lines(leader, "before", 5).await;
+    world.all_have(5).await;
+    let id = world.others(leader)[0];
+    let node = world.node(leader);
+    node.change_config(one(NodeChange::Remove { id }))
+        .await
+        .unwrap();
+    world.wait_for_end(id).await.unwrap();
+    world.propose_lines(leader, "without", 5).await;
+    let add = one(NodeChange::AddVoter {
+        id,
+        addr: addr_of(id),
+    });
+    node.change_config(add).await.unwrap();
+    let index = node.create_snapshot().await.unwrap();
+    until("the leader has cut its log", || async {
+        node.status().await.unwrap().first_index > index
+    })
+    .await;
+    // Its own log says that it was removed, and nothing else.
+    world.start_node(id);
+    let begun = Instant::now();
+    let mut lines = 10;
+    while begun.elapsed() < world.config.election_timeout * 5 {
+        world.propose_lines(leader, "again", 1).await;
+        lines += 1;
+        world.all_have(lines).await;
+    }
     world.stop_all().await;
 }
 

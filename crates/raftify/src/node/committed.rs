@@ -126,7 +126,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         update_peers(&mut applied.system, &conf_state, change, peers);
         applied.conf_state = conf_state.clone();
         let after = applied.system.peers.clone();
-        self.peers_changed(&before, peers)?;
+        self.peers_changed(&before)?;
         Ok(Ok(ChangeReply {
             index,
             conf_state,
@@ -138,7 +138,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     pub(super) fn system_restored(&mut self, system: AppliedSystem) -> Result<(), Fatal> {
         let before = self.system.system.peers.clone();
         self.system = Arc::new(system);
-        self.peers_changed(&before, &[])
+        self.peers_changed(&before)
     }
 }
 

@@ -12,7 +12,7 @@ use super::core::{RaftNodeCore, fatal, survivable};
 use super::log_writer::LogJob;
 use super::metrics::add;
 use crate::error::Fatal;
-use crate::membership::{ChangedPeer, Peers};
+use crate::membership::Peers;
 use crate::snapshot::SnapshotDescriptor;
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::LogReader;
@@ -194,11 +194,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     }
 
     /// Brings transport and inbox to the log's address book.
-    pub(super) fn peers_changed(
-        &mut self,
-        before: &Peers,
-        changed: &[ChangedPeer],
-    ) -> Result<(), Fatal> {
+    pub(super) fn peers_changed(&mut self, before: &Peers) -> Result<(), Fatal> {
         let system = Arc::clone(&self.system);
         let own_id = self.identity.node_id;
         for (id, peer) in system.system.peers.iter().filter(|(id, _)| *id != own_id) {
@@ -223,11 +219,11 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 self.departing.insert(id, Instant::now() + DEPARTURE);
             }
         }
-        let removed = before.get(own_id).is_some() && system.system.peers.get(own_id).is_none();
-        if removed && self.leaves_at.is_none() {
-            self.leaves_at = Some(Instant::now() + self.farewell());
-        } else if !removed && changed.iter().any(|peer| peer.id == own_id) {
+        if system.system.peers.get(own_id).is_some() {
+            // Also one that was removed and is a member again, by a change or by a snapshot.
             self.leaves_at = None;
+        } else if before.get(own_id).is_some() && self.leaves_at.is_none() {
+            self.leaves_at = Some(Instant::now() + self.farewell());
         }
         self.addresses_changed = true;
         self.named_term = 0;

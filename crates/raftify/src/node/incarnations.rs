@@ -83,7 +83,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
                 );
             }
         }
-        self.peers_changed(&before, &[])?;
+        self.peers_changed(&before)?;
         Ok(true)
     }
 }
