@@ -297,9 +297,9 @@ impl Platter {
     }
 }
 
-/// Writes to memory, which never waits.
+/// Writes to memory, which never waits: not even to let others run after many writes in one turn.
 fn write_now(memory: &mut MemoryStorage, batch: &WriteBatch) -> Result<(), StorageError> {
-    let mut write = std::pin::pin!(memory.write(batch));
+    let mut write = std::pin::pin!(tokio::task::unconstrained(memory.write(batch)));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match write.as_mut().poll(&mut context) {
         std::task::Poll::Ready(written) => written,
