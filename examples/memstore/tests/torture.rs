@@ -35,9 +35,20 @@ fn kills_pauses_and_partitions_leave_a_linearizable_history() {
 
 #[test]
 fn members_that_are_replaced_leave_a_linearizable_history() {
+    replace_members(&[]);
+}
+
+/// In this plan a member is to die for good just after another one has left: with three members that
+/// would be the end of every majority.
+#[test]
+fn no_member_is_taken_away_while_another_one_is_replaced() {
+    replace_members(&["--seed", "604348475", "--nodes", "3"]);
+}
+
+fn replace_members(more: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();
-    let arguments = [
+    let mut arguments = vec![
         "--seconds",
         "5",
         "--clients",
@@ -47,6 +58,7 @@ fn members_that_are_replaced_leave_a_linearizable_history() {
         "--dir",
         &data,
     ];
+    arguments.extend(more);
     let (code, stdout, stderr) = run_to_end(TORTURE, &arguments, dir.path());
     assert_eq!(code, Some(0), "{stdout}\n{stderr}");
     for words in [

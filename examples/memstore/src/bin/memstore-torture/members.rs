@@ -46,10 +46,13 @@ impl Cluster {
         self.disks.refusal(kind)
     }
 
-    /// Begins to replace a member, if it is one that runs.
+    /// Begins to replace a member, if it is one that runs and all the others are members too: while one
+    /// is on its way out or in, the voters may be one fewer, and the loss of another for good may leave
+    /// no majority that could ever remove it.
     pub(crate) fn begin_replacing(&mut self, id: u64) -> Result<bool, TortureError> {
+        let all_members = self.nodes.iter().all(|node| node.stage == Stage::Member);
         let node = self.node(id)?;
-        let is_there = node.stage == Stage::Member && node.process().is_running();
+        let is_there = all_members && node.process().is_running();
         if is_there {
             node.stage = Stage::Leaving;
         }
