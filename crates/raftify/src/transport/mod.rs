@@ -4,10 +4,12 @@
 //! way in for requests that want an answer. A transport may drop, delay, reorder and duplicate
 //! messages; it never corrupts one. Only `grpc` names tonic and the types of the service.
 
+mod frame;
 pub mod grpc;
 mod handler;
 pub mod in_memory;
 mod inbox;
+mod refusal;
 mod size;
 
 use std::future::Future;
@@ -17,11 +19,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft::eraftpb::Message;
 
+pub use frame::{Frame, Origin};
 pub use handler::{Consistency, NodeHandler, NodeStatus, PeerStatus};
-pub use inbox::{Frame, NodeInbox, Origin, Refusal, SnapshotOutcome};
 pub(crate) use inbox::{InboxReceiver, PeerEvent};
+pub use inbox::{NodeInbox, SnapshotOutcome};
 #[doc(hidden)]
 pub use inbox::{TestEvent, TestInbox};
+pub use refusal::Refusal;
 
 use crate::error::{MembershipError, ProposeError};
 use crate::membership::{ChangeReply, ClusterJoinTicket, ConfChangeRequest};

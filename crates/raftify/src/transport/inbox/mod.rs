@@ -4,99 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use raft::eraftpb::Message;
-use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::storage::Identity;
 
-/// Who sends to whom, and what proves it. Every frame and every snapshot carries it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Origin {
-    /// The sender's cluster.
-    pub cluster_id: u64,
-    /// The group that the messages belong to (0 today).
-    pub group_id: u64,
-    /// The sending node.
-    pub from: u64,
-    /// The node that it is meant for.
-    pub to: u64,
-    /// The sender's incarnation.
-    pub incarnation: u64,
-    /// The incarnation of the receiver as the sender knows it; 0 when it does not yet.
-    pub to_incarnation: u64,
-}
+use super::{Frame, Origin, Refusal};
 
-/// Messages of one peer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Frame {
-    /// Whose they are.
-    pub origin: Origin,
-    /// The messages, in order.
-    pub messages: Vec<Message>,
-    /// Their size on the wire.
-    pub size_bytes: u64,
-}
+mod for_tests;
+#[cfg(test)]
+mod tests;
 
-/// Why a frame was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The sender belongs to another cluster.
-    #[error("wrong cluster: this node is of {ours:016x}, the sender of {theirs:016x}")]
-    WrongCluster {
-        /// Our cluster id.
-        ours: u64,
-        /// The sender's.
-        theirs: u64,
-    },
-    /// The frame is for another group.
-    #[error("this node has no group {0}")]
-    WrongGroup(u64),
-    /// The frame is for another node: the address is stale.
-    #[error("this is node {ours}, the frame is for node {wanted}")]
-    WrongNode {
-        /// This node.
-        ours: u64,
-        /// Whom the sender wanted.
-        wanted: u64,
-    },
-    /// The sender's disk was wiped since this cluster knew it.
-    #[error(
-        "node {id} came back with another data directory (incarnation {theirs:016x}, known \
-         {known:016x}); remove it and let it join again"
-    )]
-    WipedNode {
-        /// The sender.
-        id: u64,
-        /// The incarnation that the cluster knows.
-        known: u64,
-        /// The one in the frame.
-        theirs: u64,
-    },
-    /// This node's disk was wiped since the sender knew it: what it acknowledged is not here.
-    #[error(
-        "this data directory is new (incarnation {ours:016x}), node {id} of the cluster had \
-         {known:016x}; remove the node and let it join again"
-    )]
-    WipedHere {
-        /// This node.
-        id: u64,
-        /// The incarnation that the sender knows.
-        known: u64,
-        /// This directory's.
-        ours: u64,
-    },
-    /// The sender was removed from the cluster.
-    #[error("node {0} was removed from this cluster; stop it, or let it join again")]
-    Removed(u64),
-    /// The queue is full; the frame is dropped, Raft sends it again.
-    #[error("the node's queue is full")]
-    Full,
-    /// The node has stopped.
-    #[error("the node has stopped")]
-    Stopped,
-}
+pub use for_tests::{TestEvent, TestInbox};
 
 /// How the sending of a snapshot ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,14 +95,6 @@ impl NodeInbox {
             },
             InboxReceiver { shared, receiver },
         )
-    }
-
-    /// An inbox that nothing reads, for tests of transports: frames are checked and counted, and
-    /// come out of the receiver.
-    #[doc(hidden)]
-    pub fn for_tests(identity: Identity, frames_max: usize) -> (Self, TestInbox) {
-        let (inbox, receiver) = Self::new(identity, frames_max, u64::MAX);
-        (inbox, TestInbox { receiver })
     }
 
     /// Who this node is; every outgoing frame carries it.
@@ -412,183 +322,5 @@ impl InboxReceiver {
                 .queued_bytes
                 .fetch_sub(frame.size_bytes, Ordering::Relaxed);
         }
-    }
-}
-
-/// The reading end of [`NodeInbox::for_tests`].
-#[doc(hidden)]
-pub struct TestInbox {
-    receiver: InboxReceiver,
-}
-
-/// What came into a [`TestInbox`].
-#[doc(hidden)]
-#[derive(Debug, PartialEq)]
-pub enum TestEvent {
-    Frame(Frame),
-    Unreachable(u64),
-    Snapshot(u64, SnapshotOutcome),
-    Met(u64, u64),
-    Heard(u64, String),
-}
-
-impl TestInbox {
-    /// The next event.
-    #[allow(missing_docs)]
-    pub async fn recv(&mut self) -> Option<TestEvent> {
-        Some(match self.receiver.recv().await? {
-            PeerEvent::Frame(frame) => TestEvent::Frame(frame),
-            PeerEvent::Unreachable(id) => TestEvent::Unreachable(id),
-            PeerEvent::Snapshot(id, outcome) => TestEvent::Snapshot(id, outcome),
-            PeerEvent::Met { id, incarnation } => TestEvent::Met(id, incarnation),
-            PeerEvent::Heard { id, addr } => TestEvent::Heard(id, addr),
-        })
-    }
-}
-
-impl NodeInbox {
-    /// Makes a peer known, for tests of transports.
-    #[doc(hidden)]
-    pub fn meet_for_tests(&self, id: u64, incarnation: u64) {
-        self.set_incarnation(id, Some(incarnation));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn identity() -> Identity {
-        Identity {
-            cluster_id: 7,
-            group_id: 0,
-            node_id: 1,
-            incarnation: 70,
-        }
-    }
-
-    fn origin() -> Origin {
-        Origin {
-            cluster_id: 7,
-            group_id: 0,
-            from: 2,
-            to: 1,
-            incarnation: 20,
-            to_incarnation: 0,
-        }
-    }
-
-    fn frame() -> Frame {
-        Frame {
-            origin: origin(),
-            messages: Vec::new(),
-            size_bytes: 10,
-        }
-    }
-
-    #[test]
-    fn frames_of_strangers_are_refused_with_the_reason() {
-        let (inbox, _receiver) = NodeInbox::new(identity(), 8, 100);
-        inbox.set_incarnation(2, Some(20));
-        assert_eq!(inbox.deliver(frame()), Ok(()));
-        let other = Origin {
-            cluster_id: 8,
-            ..origin()
-        };
-        assert_eq!(
-            inbox.check(&other),
-            Err(Refusal::WrongCluster { ours: 7, theirs: 8 })
-        );
-        let other = Origin {
-            group_id: 3,
-            ..origin()
-        };
-        assert_eq!(inbox.check(&other), Err(Refusal::WrongGroup(3)));
-        let stale = Origin { to: 9, ..origin() };
-        assert_eq!(
-            inbox.check(&stale),
-            Err(Refusal::WrongNode { ours: 1, wanted: 9 })
-        );
-        let wiped = Origin {
-            incarnation: 21,
-            ..origin()
-        };
-        let refusal = Refusal::WipedNode {
-            id: 2,
-            known: 20,
-            theirs: 21,
-        };
-        assert_eq!(inbox.check(&wiped), Err(refusal));
-        inbox.set_removed(2, true);
-        assert_eq!(inbox.check(&origin()), Err(Refusal::Removed(2)));
-    }
-
-    #[test]
-    fn a_wiped_node_hears_that_it_was_known_otherwise() {
-        let (inbox, _receiver) = NodeInbox::new(identity(), 8, 100);
-        inbox.set_incarnation(2, Some(20));
-        let known = Origin {
-            to_incarnation: 70,
-            ..origin()
-        };
-        assert_eq!(inbox.check(&known), Ok(()));
-        let before = Origin {
-            to_incarnation: 69,
-            ..origin()
-        };
-        assert_eq!(
-            inbox.check(&before),
-            Err(Refusal::WipedHere {
-                id: 1,
-                known: 69,
-                ours: 70
-            })
-        );
-        assert_eq!(inbox.origin_to(2).to_incarnation, 20);
-        assert_eq!(inbox.origin_to(3).to_incarnation, 0);
-    }
-
-    #[test]
-    fn the_queue_is_bounded_in_bytes_and_frames() {
-        let (inbox, mut receiver) = NodeInbox::new(identity(), 2, 25);
-        inbox.set_incarnation(2, Some(20));
-        assert_eq!(inbox.deliver(frame()), Ok(()));
-        assert_eq!(inbox.deliver(frame()), Ok(()));
-        assert_eq!(
-            inbox.deliver(Frame {
-                size_bytes: 1,
-                ..frame()
-            }),
-            Err(Refusal::Full)
-        );
-        assert!(receiver.try_recv().is_some());
-        assert_eq!(inbox.deliver(frame()), Ok(()));
-    }
-
-    #[test]
-    fn a_frame_larger_than_the_queue_is_taken_alone() {
-        let (inbox, mut receiver) = NodeInbox::new(identity(), 2, 25);
-        inbox.set_incarnation(2, Some(20));
-        let large = Frame {
-            size_bytes: 30,
-            ..frame()
-        };
-        assert_eq!(inbox.deliver(large.clone()), Ok(()));
-        assert_eq!(inbox.deliver(frame()), Err(Refusal::Full));
-        assert!(receiver.try_recv().is_some());
-        assert_eq!(inbox.deliver(large), Ok(()));
-    }
-
-    #[test]
-    fn a_first_contact_is_noted_before_its_messages_are_taken() {
-        let (inbox, mut receiver) = NodeInbox::new(identity(), 2, 25);
-        assert_eq!(inbox.deliver(frame()), Err(Refusal::Full));
-        assert!(matches!(
-            receiver.try_recv(),
-            Some(PeerEvent::Met {
-                id: 2,
-                incarnation: 20
-            })
-        ));
     }
 }
