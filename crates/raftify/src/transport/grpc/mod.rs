@@ -25,6 +25,7 @@ mod server;
 mod snapshot_send;
 mod socket;
 mod stream;
+mod together;
 mod transport;
 mod wire_error;
 

@@ -26,6 +26,7 @@ use self::body::Gathered;
 use self::driver::{Companion, Driver};
 use super::options::GrpcOptions;
 use super::socket::Socket;
+use super::together::{OnItsWay, Together, UnderWay};
 
 /// What one stream may send before it is taken here.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
@@ -59,6 +60,7 @@ pub(crate) struct Channel {
     not_ready: Option<h2::Error>,
     /// Into the connection's task: bodies that are not there as a whole, streams that are taken in.
     company: mpsc::UnboundedSender<Companion>,
+    under_way: UnderWay,
 }
 
 impl Clone for Channel {
@@ -67,6 +69,7 @@ impl Clone for Channel {
             requests: self.requests.clone(),
             not_ready: None,
             company: self.company.clone(),
+            under_way: self.under_way.clone(),
         }
     }
 }
@@ -86,11 +89,15 @@ impl Channel {
             .await
             .map_err(io::Error::other)?;
         let (company, coming) = mpsc::unbounded_channel();
-        tokio::spawn(Driver::new(connection, coming, options).run());
+        let under_way = UnderWay::default();
+        let driving = Box::pin(Driver::new(connection, coming, options).run());
+        // One request under way is the caller's own.
+        tokio::spawn(Together::new(driving, under_way.clone(), 1));
         Ok(Self {
             requests,
             not_ready: None,
             company,
+            under_way,
         })
     }
 
@@ -143,24 +150,27 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Answering {
-        Answering(Some(self.send(request)))
+        Answering(match self.send(request) {
+            Ok(answer) => Some(Ok((answer, self.under_way.begin()))),
+            Err(error) => Some(Err(error)),
+        })
     }
 }
 
 /// The head of an answer on its way.
-pub(crate) struct Answering(Option<Result<ResponseFuture, ChannelError>>);
+pub(crate) struct Answering(Option<Result<(ResponseFuture, OnItsWay), ChannelError>>);
 
 impl Future for Answering {
     type Output = Result<Response<Answer>, ChannelError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.0.take() {
-            Some(Ok(mut answer)) => match Pin::new(&mut answer).poll(context) {
+            Some(Ok((mut answer, on_its_way))) => match Pin::new(&mut answer).poll(context) {
                 Poll::Ready(answer) => {
                     Poll::Ready(answer.map(|answer| answer.map(Answer::new)).map_err(failed))
                 }
                 Poll::Pending => {
-                    self.0 = Some(Ok(answer));
+                    self.0 = Some(Ok((answer, on_its_way)));
                     Poll::Pending
                 }
             },

@@ -17,6 +17,7 @@ use tracing::debug;
 
 use super::io::{Connection, Incoming};
 use crate::transport::grpc::options::GrpcOptions;
+use crate::transport::grpc::together::{Counted, Together, UnderWay};
 
 /// What one stream may send before the node takes it.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
@@ -59,7 +60,7 @@ pub(super) async fn serve<S, B>(
         + Clone
         + Send
         + 'static,
-    S::Future: Send + 'static,
+    S::Future: Send + Unpin + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<tonic::codegen::StdError>,
@@ -95,14 +96,15 @@ where
         + Clone
         + Send
         + 'static,
-    S::Future: Send + 'static,
+    S::Future: Send + Unpin + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<tonic::codegen::StdError>,
 {
-    let service = TowerToHyperService::new(service);
+    let under_way = UnderWay::default();
+    let service = TowerToHyperService::new(Counted::new(service, under_way.clone()));
     let serving = protocol.serve_connection(TokioIo::new(connection), service);
-    async move {
+    let serving = async move {
         tokio::pin!(serving);
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
@@ -114,5 +116,6 @@ where
         if let Err(error) = ended {
             debug!(%error, "a connection broke");
         }
-    }
+    };
+    Together::new(Box::pin(serving), under_way, 0)
 }
