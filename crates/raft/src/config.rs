@@ -40,7 +40,7 @@ pub struct Config {
     /// the last index of the log.
     pub applied: u64,
     /// The bytes of entries in one append message. 0 sends one entry a message; an entry that is
-    /// larger than the bound travels alone.
+    /// larger than the bound travels alone. In no case does a message have more than 262,144 entries.
     pub max_size_per_msg: u64,
     /// The bytes of committed entries that were handed out and not yet acknowledged as applied, over
     /// all Readys together. 0 stands for `max_size_per_msg`.

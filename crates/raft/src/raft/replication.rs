@@ -7,6 +7,10 @@ use crate::log::{encoded_bytes, payload_bytes};
 use crate::tracker::ProgressState;
 use crate::{Error, GetEntriesContext, Result, Storage, StorageError};
 
+/// The entries of one append message, at most. In memory an entry takes far more than the few bytes
+/// that an empty one has on the wire, so a receiver that is to bound its memory bounds their number.
+pub(super) const ENTRIES_PER_MESSAGE_MAX: usize = 1 << 18;
+
 impl<S: Storage> Raft<S> {
     /// Sends entries, or an empty message with the commit index, to every member that may get one.
     pub(super) fn bcast_append(&mut self) -> Result<()> {
@@ -55,7 +59,7 @@ impl<S: Storage> Raft<S> {
             self.log
                 .entries(next, self.config.max_size_per_msg, context)
         };
-        let entries = match fetched {
+        let mut entries = match fetched {
             Ok(entries) => entries,
             Err(Error::Store(StorageError::LogTemporarilyUnavailable)) => {
                 self.fetching.insert(to);
@@ -70,6 +74,7 @@ impl<S: Storage> Raft<S> {
         if entries.is_empty() && !send_if_empty {
             return Ok(false);
         }
+        entries.truncate(ENTRIES_PER_MESSAGE_MAX);
         self.send_entries(to, prev_index, prev_term, entries)?;
         Ok(true)
     }
@@ -129,6 +134,7 @@ impl<S: Storage> Raft<S> {
             && waiting.term == term
             && waiting.index + waiting.entries.len() as u64 == prev_index
             && tail.bytes.saturating_add(bytes) <= self.config.max_size_per_msg
+            && waiting.entries.len().saturating_add(entries.len()) <= ENTRIES_PER_MESSAGE_MAX
         {
             tail.bytes += bytes;
             waiting.entries.extend(entries);

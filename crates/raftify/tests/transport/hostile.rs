@@ -266,6 +266,45 @@ async fn oversized_frames_and_proposals_are_refused_with_the_limit() {
     still_serves(&mut node).await;
 }
 
+/// A list of empty items under `field`: two bytes each on the wire, far more in memory.
+fn empty_items(field: u8, count: usize) -> Bytes {
+    [field << 3 | 2, 0].repeat(count).into()
+}
+
+async fn refusal_of(node: &Node, call: &str, message: Bytes) -> tonic::Status {
+    let channel = Channel::from_shared(format!("http://{}", node.addr));
+    let mut client = tonic::client::Grpc::new(channel.unwrap().connect().await.unwrap());
+    client.ready().await.unwrap();
+    let path = format!("/raftify.v1.RaftService/{call}").parse().unwrap();
+    let messages = futures_util::stream::iter([message]);
+    let request = tonic::Request::new(messages);
+    let answers = match client.streaming(request, path, RawCodec).await {
+        Ok(answers) => answers,
+        Err(status) => return status,
+    };
+    soon("the refusal", answers.into_inner().message())
+        .await
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn messages_of_too_many_empty_items_are_refused_with_the_limit() {
+    let mut node = Node::start(1);
+    for (call, field, count) in [
+        ("ProposeStream", 1, 7 << 20),
+        ("QueryStream", 1, 7 << 20),
+        ("Messages", 2, 1 << 20),
+        ("ChangeConfig", 1, 1 << 20),
+        ("SetPeers", 1, 1 << 20),
+    ] {
+        let status = refusal_of(&node, call, empty_items(field, count)).await;
+        assert_eq!(status.code(), Code::OutOfRange, "{call}: {status}");
+        let limit = (32 << 20).to_string();
+        assert!(status.message().contains(&limit), "{call}: {status}");
+    }
+    still_serves(&mut node).await;
+}
+
 #[tokio::test]
 async fn a_snapshot_stream_of_nonsense_is_refused() {
     let mut node = Node::start(1);

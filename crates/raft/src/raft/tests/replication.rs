@@ -48,6 +48,28 @@ fn merged_messages_keep_to_the_size_of_a_message() {
 }
 
 #[test]
+fn a_message_has_so_many_entries_at_most_however_little_they_weigh() {
+    use super::super::replication::ENTRIES_PER_MESSAGE_MAX;
+    let mut cluster = Cluster::led_by_1(2, |config| {
+        config.batch_append = true;
+        config.max_size_per_msg = crate::NO_LIMIT;
+    });
+    let many = Message {
+        entries: vec![Entry::default(); ENTRIES_PER_MESSAGE_MAX + 5],
+        ..proposal("")
+    };
+    cluster.node(1).step(many).unwrap();
+    cluster.propose(1, "one more");
+    cluster.collect();
+    let appends = of_kind(&cluster.in_flight, MessageType::MsgAppend);
+    let counts: Vec<usize> = appends.iter().map(|append| append.entries.len()).collect();
+    assert_eq!(counts, [ENTRIES_PER_MESSAGE_MAX, 6]);
+    cluster.settle();
+    let last = 1 + ENTRIES_PER_MESSAGE_MAX as u64 + 6;
+    assert_eq!(cluster.node(2).log.last_index(), last);
+}
+
+#[test]
 fn a_divergent_tail_is_found_with_one_probe_a_term() {
     let mut cluster = Cluster::new(2, |_| {});
     let in_terms = |terms: &[u64]| -> Vec<Entry> {

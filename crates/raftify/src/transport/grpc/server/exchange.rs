@@ -14,6 +14,10 @@ use super::service::Admitted;
 
 /// Answers are collected into one message up to so many bytes.
 const ANSWERS_BYTES: usize = 256 << 10;
+/// What one answer takes beside its bytes, about. Also what bounds the number of answers in a message.
+pub(super) const ANSWER_OVERHEAD_BYTES: usize = 32;
+/// What a message takes beside one answer's bytes, at most.
+pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 256;
 
 /// What is exchanged on a stream: requests in batches, answers in batches.
 pub(super) trait Exchange: Send + Sync + 'static {
@@ -91,9 +95,9 @@ where
     M: Fn(E::Request) -> F,
     F: Future<Output = E::Answer>,
 {
-    /// Takes requests up to the limit.
+    /// Takes requests up to the limit, until the node stops.
     fn admit(&mut self, context: &mut Context<'_>) {
-        while self.in_flight.len() < self.in_flight_max {
+        while !self.stopping && self.in_flight.len() < self.in_flight_max {
             if let Some(request) = self.waiting.next() {
                 self.in_flight.push((self.make)(request));
                 continue;
@@ -122,9 +126,9 @@ where
         while bytes < ANSWERS_BYTES {
             let answer = match self.held.take() {
                 Some(held) => held,
-                None => match self.in_flight.poll_next_unpin(context) {
-                    Poll::Ready(Some(answer)) => answer,
-                    Poll::Ready(None) | Poll::Pending => break,
+                None => match self.next_answer(context) {
+                    Some(answer) => answer,
+                    None => break,
                 },
             };
             bytes = bytes.saturating_add(E::answer_bytes(&answer));
@@ -137,14 +141,26 @@ where
         answers
     }
 
+    /// An answer that is there. When the node stops, what was not begun has one as well.
+    fn next_answer(&mut self, context: &mut Context<'_>) -> Option<E::Answer> {
+        if self.stopping
+            && let Some(request) = self.waiting.next()
+        {
+            return Some(E::refused(request));
+        }
+        match self.in_flight.poll_next_unpin(context) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => None,
+        }
+    }
+
     /// The node stops: nothing more is done, what is in flight is answered still.
-    fn refuse_the_rest(&mut self) -> Vec<E::Answer> {
+    fn stop(&mut self) {
+        self.stopping = true;
         if !self.batches_ended {
             self.batches_ended = true;
             self.failed = Some(E::stopped());
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting.map(E::refused).collect()
     }
 
     fn has_ended(&self) -> bool {
@@ -168,15 +184,11 @@ where
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let mut answers = Vec::new();
         if !this.stopping && this.shutdown.as_mut().poll(context).is_ready() {
-            this.stopping = true;
-            answers = this.refuse_the_rest();
+            this.stop();
         }
         this.admit(context);
-        if answers.is_empty() {
-            answers = this.collect(context);
-        }
+        let answers = this.collect(context);
         if !answers.is_empty() {
             // There is room for more now; it is used when this is polled again, at once, since a
             // stream that was ready is.

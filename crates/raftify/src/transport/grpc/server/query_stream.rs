@@ -6,16 +6,11 @@ use bytes::Bytes;
 use tonic::Status;
 
 use super::Shared;
-use super::exchange::Exchange;
+use super::exchange::{ANSWER_OVERHEAD_BYTES, Exchange, MESSAGE_OVERHEAD_BYTES};
 use crate::error::ReadError;
 use crate::transport::grpc::convert::{consistency_from, timeout_from};
 use crate::transport::grpc::proto::{QueryAnswer, QueryAnswers, QueryBatch, StreamQuery};
 use crate::transport::grpc::wire_error::WireError as _;
-
-/// What one answer takes beside its bytes, about.
-const ANSWER_OVERHEAD_BYTES: usize = 32;
-/// What a message takes beside one answer's bytes, at most.
-const MESSAGE_OVERHEAD_BYTES: usize = 256;
 
 /// The exchange of queries for the state machine's answers.
 pub(super) enum Querying {}

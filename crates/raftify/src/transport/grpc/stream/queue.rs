@@ -24,6 +24,10 @@ const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// How often, and so how late a caller may hear of a deadline that is far.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// What a request counts beside its payload: what its struct takes in memory at the receiver, which
+/// takes no message with too many of them, however small they are.
+pub(super) const REQUEST_BYTES: usize = 64;
+
 pub(super) struct Queue<K: StreamKind> {
     state: Mutex<State<K>>,
 }
@@ -241,7 +245,8 @@ impl<K: StreamKind> Queue<K> {
         let mut requests = Vec::with_capacity(state.queue.len());
         let mut bytes = 0usize;
         while let Some(next) = state.queue.front() {
-            bytes = bytes.saturating_add(K::payload_bytes(&next.request));
+            let request_bytes = K::payload_bytes(&next.request) + REQUEST_BYTES;
+            bytes = bytes.saturating_add(request_bytes);
             if bytes > bytes_max && !requests.is_empty() {
                 break;
             }
@@ -442,10 +447,20 @@ mod tests {
     #[test]
     fn a_message_ends_before_it_is_too_large_and_has_one_request_at_least() {
         let stream = Stream::new();
-        let _asked: Vec<_> = [60, 60, 200, 10].map(|bytes| stream.ask(bytes)).into();
-        let sizes: Vec<usize> = (0..4).map(|_| stream.queue.take(100).len()).collect();
+        let _asked: Vec<_> = [60, 60, 300, 60].map(|bytes| stream.ask(bytes)).into();
+        let most = 100 + 2 * REQUEST_BYTES;
+        let sizes: Vec<usize> = (0..4).map(|_| stream.queue.take(most).len()).collect();
         assert_eq!(sizes, [1, 1, 1, 1]);
         let _asked: Vec<_> = [60, 40, 10].map(|bytes| stream.ask(bytes)).into();
-        assert_eq!(stream.queue.take(100).len(), 2);
+        assert_eq!(stream.queue.take(most).len(), 2);
+    }
+
+    #[test]
+    fn requests_without_payload_fill_a_message_too() {
+        assert!(size_of::<Proposal>() <= REQUEST_BYTES);
+        assert!(size_of::<crate::transport::grpc::proto::StreamQuery>() <= REQUEST_BYTES);
+        let stream = Stream::new();
+        let _asked: Vec<_> = [0; 10].map(|bytes| stream.ask(bytes)).into();
+        assert_eq!(stream.queue.take(4 * REQUEST_BYTES).len(), 4);
     }
 }

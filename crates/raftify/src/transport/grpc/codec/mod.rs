@@ -1,10 +1,17 @@
-//! The codec of the service: prost, with the encoder's buffer sized once.
+//! The codec of the service: prost, with the encoder's buffer sized once, and what a message takes
+//! in memory bounded before it is decoded.
+
+mod shapes;
+mod weight;
 
 use std::marker::PhantomData;
 
+use bytes::Buf as _;
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use self::weight::{ITEMS_BYTES_MAX, Refused, Weighed, weigh};
 
 /// How many encoded bytes are collected before they go to the socket: one write for what is
 /// ready, without holding back much.
@@ -18,7 +25,8 @@ pub(crate) const BUFFER_BYTES: usize = 768;
 ///
 /// tonic's own codec lets the buffer grow by doubling, which copies a frame of 1 MiB several
 /// times; this one reserves the exact length before it writes. Decoding shares the received bytes
-/// with every `Bytes` field.
+/// with every `Bytes` field, and refuses a message whose items would take more than
+/// [`ITEMS_BYTES_MAX`] in memory.
 #[derive(Debug)]
 pub(crate) struct FrameCodec<T, U> {
     types: PhantomData<(T, U)>,
@@ -33,7 +41,7 @@ impl<T, U> Default for FrameCodec<T, U> {
 impl<T, U> Codec for FrameCodec<T, U>
 where
     T: Message + Send + 'static,
-    U: Message + Default + Send + 'static,
+    U: Message + Default + Weighed + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
@@ -72,18 +80,31 @@ impl<T: Message + Send + 'static> Encoder for FrameEncoder<T> {
 #[derive(Debug)]
 pub(crate) struct FrameDecoder<U>(PhantomData<U>);
 
-impl<U: Message + Default + Send + 'static> Decoder for FrameDecoder<U> {
+impl<U: Message + Default + Weighed + Send + 'static> Decoder for FrameDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(buf)
+        let bytes = buf.copy_to_bytes(buf.remaining());
+        weigh(U::SHAPE, &bytes, ITEMS_BYTES_MAX).map_err(status_of)?;
+        U::decode(bytes)
             .map(Some)
-            .map_err(|error| Status::invalid_argument(format!("the message is damaged: {error}")))
+            .map_err(|error| status_of(error.into()))
     }
 
     fn buffer_settings(&self) -> BufferSettings {
         settings()
+    }
+}
+
+/// As gRPC itself says that a message has too many bytes: the limit is the last number.
+fn status_of(refused: Refused) -> Status {
+    let text = refused.to_string();
+    match refused {
+        Refused::TooManyItems { .. } => Status::out_of_range(text),
+        Refused::TooDeep | Refused::Truncated | Refused::Damaged(_) => {
+            Status::invalid_argument(text)
+        }
     }
 }
 
