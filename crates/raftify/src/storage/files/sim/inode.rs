@@ -97,6 +97,13 @@ impl Inode {
                 *byte ^= 1 << (bit % 8);
             }
         }
+        // A sync writes what is seen.
+        for (offset, bytes) in &mut self.unsynced {
+            let within = position.checked_sub(*offset);
+            if let Some(byte) = within.and_then(|within| bytes.get_mut(within)) {
+                *byte ^= 1 << (bit % 8);
+            }
+        }
     }
 
     fn lose(&mut self, loss: PowerLoss, chance: &mut Chance) {

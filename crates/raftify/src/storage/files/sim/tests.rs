@@ -172,3 +172,17 @@ fn a_dead_process_changes_nothing_and_gives_up_its_lock() {
     next.flip_bit("log", 3);
     assert_eq!(next.contents("log").unwrap()[0], b's' ^ 8);
 }
+
+#[test]
+fn a_bit_that_flips_before_a_sync_is_flipped_after_it() {
+    let files = SimFiles::new(1);
+    let file = written(&files);
+    file.write_at(1, &[4; 2]).unwrap();
+    files.flip_bit("log", 8);
+    file.sync_data().unwrap();
+    files.lose_power();
+    let mut bytes = [0; 4];
+    let file = files.reopen().open("log", FileAccess::Read).unwrap();
+    assert_eq!(file.read_at(0, &mut bytes).unwrap(), 4);
+    assert_eq!(bytes, [1, 5, 4, 1]);
+}
