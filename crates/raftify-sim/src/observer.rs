@@ -280,15 +280,18 @@ impl Observer {
         self.check("promises are durable", |inner| {
             promises::sent(&inner.disks, message)
         });
+        let mut new_leader = false;
         self.check("election safety", |inner| {
-            let new_leader = inner.elections.sent(message)?;
-            if new_leader {
-                inner
-                    .commitment
-                    .elected(&inner.disks, message.from, message.term)?;
-            }
+            new_leader = inner.elections.sent(message)?;
             Ok(())
         });
+        if new_leader {
+            self.check("leader completeness", |inner| {
+                inner
+                    .commitment
+                    .elected(&inner.disks, message.from, message.term)
+            });
+        }
         let kind = message.msg_type();
         if matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat) {
             self.check("committed is on a quorum's disks", |inner| {

@@ -83,8 +83,10 @@ impl Commitment {
                 by_term.entry(term).or_default().push(node);
             }
         }
-        // What a later term put there replaced, or never met, what an earlier one left.
-        let Some(of) = by_term.keys().next_back().copied() else {
+        // What is on the leader's own disk is what it means. When it is not there yet, the entry
+        // is of its term, and no disk has one of a later term there.
+        let latest = || by_term.keys().next_back().copied();
+        let Some(of) = disks.term(leader, commit).or_else(latest) else {
             return Err(format!(
                 "node {leader} says that {commit} is committed, and no disk has it"
             ));
@@ -131,5 +133,68 @@ impl Commitment {
     /// The highest index that is known to be committed.
     pub fn highest(&self) -> u64 {
         self.terms.keys().next_back().copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use raftify::raft::eraftpb::Entry;
+    use raftify::storage::{Identity, MemoryStorage, StableStorage as _, WriteBatch};
+
+    use super::*;
+
+    /// Three voters, and the terms of the entries on the disk of each.
+    fn logs(terms: [&[u64]; 3]) -> (Disks, LogMatching, Commitment) {
+        let (mut disks, mut logs) = (Disks::default(), LogMatching::default());
+        for (node, terms) in (1..).zip(terms) {
+            let entry = |(index, term): (u64, &u64)| Entry {
+                index,
+                term: *term,
+                ..Entry::default()
+            };
+            let first = WriteBatch {
+                entries: (1..).zip(terms).map(entry).collect(),
+                ..WriteBatch::default()
+            };
+            let identity = Identity {
+                cluster_id: 1,
+                group_id: 0,
+                node_id: node,
+                incarnation: node,
+            };
+            let mut disk = MemoryStorage::new();
+            disk.initialize(identity, &first).unwrap();
+            logs.written(node, None, &first.entries).unwrap();
+            disks.insert(node, disk.reader());
+        }
+        let mut commitment = Commitment::default();
+        let founders = [1, 2, 3].into_iter().collect();
+        commitment.configurations().set_founders(founders);
+        (disks, logs, commitment)
+    }
+
+    #[test]
+    fn a_newer_entry_of_a_minority_does_not_hide_that_a_quorum_has_what_is_committed() {
+        // As in figure 8: node 1 led in terms 2 and 4, node 3 in term 3.
+        let (disks, logs, mut commitment) = logs([&[1, 2, 4], &[1, 2, 4], &[1, 3]]);
+        assert_eq!(commitment.told(&disks, &logs, 1, 4, 2), Ok(()));
+        assert_eq!(commitment.told(&disks, &logs, 1, 4, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_leader_that_says_committed_of_what_no_quorum_has_is_noticed() {
+        let (disks, logs, mut commitment) = logs([&[1, 2, 4], &[1], &[1, 3]]);
+        assert!(commitment.told(&disks, &logs, 1, 4, 2).is_err());
+    }
+
+    #[test]
+    fn a_leader_that_lacks_what_was_committed_is_noticed() {
+        let (disks, logs, mut commitment) = logs([&[1, 2, 4], &[1, 2], &[1, 3]]);
+        commitment.committed(1, 2, 2).unwrap();
+        commitment.told(&disks, &logs, 1, 4, 2).unwrap();
+        assert_eq!(commitment.elected(&disks, 1, 6), Ok(()));
+        assert!(commitment.elected(&disks, 3, 5).is_err());
     }
 }
