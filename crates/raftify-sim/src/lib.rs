@@ -35,6 +35,7 @@ pub mod network;
 pub mod observer;
 pub mod plan;
 pub mod reduction;
+pub mod reigns;
 pub mod rejoin;
 pub mod rng;
 mod run;

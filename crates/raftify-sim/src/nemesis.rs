@@ -8,12 +8,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::disk::{DiskFailure, DiskSpeed};
 use crate::membership;
 use crate::plan::Fault;
+use crate::reigns;
 use crate::rejoin;
 use crate::rng::{Part, Rng};
 use crate::world::World;
 
 /// The faults that happen at moments; the others are always on (the weather, the clocks).
-const EVENTS: [Fault; 13] = [
+const EVENTS: [Fault; 14] = [
     Fault::Partitions,
     Fault::OneWayCuts,
     Fault::Crashes,
@@ -27,6 +28,7 @@ const EVENTS: [Fault; 13] = [
     Fault::BitFlips,
     Fault::Wipes,
     Fault::Membership,
+    Fault::ShortReigns,
 ];
 
 /// Disturbs the world until `end`.
@@ -56,7 +58,7 @@ pub async fn run(world: World, end: Instant) {
             world
                 .observer
                 .event(target, format_args!("fault {number}: {fault:?}"));
-            one(&world, &mut rng, fault, target);
+            one(&world, &mut rng, fault, target, end);
         }
     }
 }
@@ -78,7 +80,7 @@ async fn restart_what_stopped(world: World, end: Instant) {
     }
 }
 
-fn one(world: &World, rng: &mut Rng, fault: Fault, target: u64) {
+fn one(world: &World, rng: &mut Rng, fault: Fault, target: u64, end: Instant) {
     let lasts = rng.time_ms(10, 4_000);
     match fault {
         Fault::Partitions => partition(world, rng, lasts),
@@ -116,6 +118,7 @@ fn one(world: &World, rng: &mut Rng, fault: Fault, target: u64) {
         Fault::BitFlips => rejoin::flip(world, target, lasts),
         Fault::Wipes => rejoin::wipe(world, target, lasts),
         Fault::Membership => membership::change(world, rng, target),
+        Fault::ShortReigns => reigns::begin(world, rng, end),
         Fault::Loss | Fault::Duplicates | Fault::Late | Fault::Drift | Fault::SnapshotCuts => {}
     }
 }

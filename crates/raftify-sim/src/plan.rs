@@ -52,10 +52,12 @@ pub enum Fault {
     Wipes,
     /// Nodes join, leave, are removed, promoted and demoted, alone and together.
     Membership,
+    /// Leaders change hands in quick succession, each heard by few ([`reigns`](crate::reigns)).
+    ShortReigns,
 }
 
 /// All of them.
-pub const FAULTS: [Fault; 18] = [
+pub const FAULTS: [Fault; 19] = [
     Fault::Loss,
     Fault::Duplicates,
     Fault::Late,
@@ -74,10 +76,18 @@ pub const FAULTS: [Fault; 18] = [
     Fault::BitFlips,
     Fault::Wipes,
     Fault::Membership,
+    Fault::ShortReigns,
 ];
 
-/// Those that change who is in the cluster; the others are switched on without a look at them.
-const OF_MEMBERS: [Fault; 3] = [Fault::BitFlips, Fault::Wipes, Fault::Membership];
+/// Those that have chances of their own; the others are switched on without a look at them.
+const APART: [Fault; 4] = [
+    Fault::BitFlips,
+    Fault::Wipes,
+    Fault::Membership,
+    Fault::ShortReigns,
+];
+/// Runs with short reigns whose leaders send entry by entry, in thousandths.
+const ENTRY_BY_ENTRY_PER_MILLE: u64 = 700;
 
 /// What one run does.
 #[derive(Debug, Clone)]
@@ -131,7 +141,7 @@ impl Plan {
         let chance = *rng.pick(&[200, 400, 700]).unwrap_or(&400);
         let mut faults: BTreeSet<Fault> = FAULTS
             .into_iter()
-            .filter(|fault| !OF_MEMBERS.contains(fault))
+            .filter(|fault| !APART.contains(fault))
             .filter(|_| rng.chance(chance))
             .collect();
         let always = [
@@ -145,11 +155,11 @@ impl Plan {
         if files.is_some() && Rng::named(seed, Part::BitFlips, &[]).chance(350) {
             faults.insert(Fault::BitFlips);
         }
-        for (part, fault) in [
-            (Part::Membership, Fault::Membership),
-            (Part::Wipes, Fault::Wipes),
+        for (part, fault, chance) in [
+            (Part::Membership, Fault::Membership, 400),
+            (Part::Wipes, Fault::Wipes, 200),
+            (Part::Reigns, Fault::ShortReigns, 250),
         ] {
-            let chance = if fault == Fault::Wipes { 200 } else { 400 };
             if Rng::named(seed, part, &[]).chance(chance) {
                 faults.insert(fault);
             }
@@ -160,6 +170,18 @@ impl Plan {
             // Who was removed and cut off before it heard of it asks for votes as long as it runs.
             // Only with check-quorum do voters that hear from a leader refuse it (thesis 4.2.3).
             config.check_quorum = true;
+        }
+        if faults.contains(&Fault::ShortReigns) {
+            let mut rng = Rng::named(seed, Part::Reigns, &[1]);
+            // What arrives before a link falls silent is a part of what was sent.
+            if rng.chance(ENTRY_BY_ENTRY_PER_MILLE) {
+                config.append_bytes_max = rng.between(1, 200);
+            }
+            // A story of several reigns is told to its end where little else happens.
+            if rng.chance(500) {
+                faults.retain(|fault| APART.contains(fault) || rng.chance(250));
+                faults.extend(with);
+            }
         }
         if config.read_mode == ReadMode::Lease {
             // A lease assumes clocks of one rate.

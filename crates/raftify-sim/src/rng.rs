@@ -38,6 +38,8 @@ pub enum Part {
     Storage,
     /// Whether bits flip on them.
     BitFlips,
+    /// Whether leaders change hands in quick succession, and what they send then.
+    Reigns,
 }
 
 impl Rng {

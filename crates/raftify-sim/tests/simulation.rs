@@ -6,12 +6,13 @@ use raftify_sim::run;
 
 #[test]
 fn the_same_seed_gives_the_same_history_event_by_event() {
-    // One in memory, one on files.
-    let seeds = [false, true].map(|on_files| {
-        (11..)
-            .find(|seed| Plan::draw(*seed).files.is_some() == on_files)
-            .unwrap()
-    });
+    let drawn = |wanted: &dyn Fn(&Plan) -> bool| (11..).find(|seed| wanted(&Plan::draw(*seed)));
+    let seeds = [
+        drawn(&|plan| plan.files.is_none()),
+        drawn(&|plan| plan.files.is_some()),
+        drawn(&|plan| plan.has(Fault::ShortReigns)),
+    ]
+    .map(Option::unwrap);
     for seed in seeds {
         let (first, second) = (run(seed, false), run(seed, true));
         assert_eq!(first.violation, None, "{}", first.plan);
@@ -30,6 +31,7 @@ fn seeds_with_each_kind_of_disk_and_change_keep_every_promise() {
         drawn(&|plan| plan.has(Fault::Wipes) && plan.files.is_none()),
         drawn(&|plan| plan.has(Fault::BitFlips)),
         drawn(&|plan| plan.files.is_some() && plan.has(Fault::FailedSyncs)),
+        drawn(&|plan| plan.has(Fault::ShortReigns)),
     ];
     for seed in seeds {
         let report = run(seed.unwrap(), false);

@@ -1,5 +1,6 @@
 //! A simulated network: what is sent may be lost, late, doubled, overtaken, or find the way cut.
 
+mod reign;
 mod requests;
 mod snapshots;
 mod transport;
@@ -14,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+pub use self::reign::Reign;
 pub use self::transport::SimTransport;
 
 use crate::lock;
@@ -69,6 +71,7 @@ struct State {
     weather: Weather,
     nodes: BTreeMap<u64, Endpoint>,
     cuts: BTreeSet<(u64, u64)>,
+    reign: Option<Reign>,
     /// What is under way, by the moment of its arrival.
     under_way: BTreeMap<(Instant, u64), Sent>,
     sent: u64,
@@ -95,6 +98,11 @@ struct Sent {
 }
 
 impl State {
+    fn is_cut(&self, from: u64, to: u64) -> bool {
+        let reign = self.reign.as_ref();
+        self.cuts.contains(&(from, to)) || reign.is_some_and(|reign| reign.is_cut(from, to))
+    }
+
     fn link(&mut self, from: u64, to: u64) -> &mut Rng {
         let seed = self.seed;
         self.links
@@ -123,6 +131,7 @@ impl Network {
                 weather: Weather::default(),
                 nodes: BTreeMap::new(),
                 cuts: BTreeSet::new(),
+                reign: None,
                 under_way: BTreeMap::new(),
                 sent: 0,
             })),
@@ -174,12 +183,12 @@ impl Network {
     }
 
     fn is_cut(&self, from: u64, to: u64) -> bool {
-        lock(&self.state).cuts.contains(&(from, to))
+        lock(&self.state).is_cut(from, to)
     }
 
     fn fate(&self, from: u64, to: u64) -> Fate {
         let mut state = lock(&self.state);
-        if state.cuts.contains(&(from, to)) {
+        if state.is_cut(from, to) {
             return Fate::Cut;
         }
         let weather = state.weather;
@@ -205,6 +214,10 @@ impl Network {
     /// Sends a frame on its way.
     fn dispatch(&self, sent: Sent) {
         let (from, to) = (sent.frame.origin.from, sent.frame.origin.to);
+        if !self.is_heard(&sent.frame) {
+            self.tell_unreachable(from, to);
+            return;
+        }
         match self.fate(from, to) {
             Fate::Cut => {
                 self.observer.count("frames cut off");

@@ -278,6 +278,7 @@ impl World {
     pub fn heal(&self) {
         self.observer.event(0, format_args!("everything heals"));
         self.network.reconnect();
+        self.network.end_reign();
         self.network.set_weather(crate::network::Weather {
             delay_ms_max: 2,
             ..Default::default()
