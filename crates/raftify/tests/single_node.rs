@@ -13,7 +13,7 @@ use bytes::Bytes;
 use raftify::node::{Assembly, Placement};
 use raftify::snapshot::SnapshotStore;
 use raftify::storage::{HeedOptions, HeedStorage};
-use raftify::transport::Consistency;
+use raftify::transport::{Consistency, NodeHandler};
 use raftify::{Config, Fatal, ProposeError, RaftNode, ReadError};
 use support::{Journal, NoTransport, until};
 use tokio::task::JoinHandle;
@@ -67,6 +67,28 @@ fn start(config: Config) -> Running {
         journal,
         ended,
     }
+}
+
+/// glibc keeps allocations up to so many bytes at hand for each thread; larger ones go through a lock
+/// that threads share.
+const SMALL_BYTES: usize = 1_032;
+
+#[tokio::test]
+async fn what_a_server_boxes_for_a_request_is_small() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(config(dir.path()));
+    let handler: &dyn NodeHandler = &running.node;
+    let second = Duration::from_secs(1);
+    let query = handler.query(Bytes::new(), Consistency::Linearizable, second);
+    let propose = handler.propose(Bytes::new(), second, false);
+    for (what, future_bytes) in [
+        ("query", size_of_val(&*query)),
+        ("propose", size_of_val(&*propose)),
+    ] {
+        assert!(future_bytes <= SMALL_BYTES, "{what}: {future_bytes} bytes");
+    }
+    drop((query, propose));
+    running.stop().await;
 }
 
 #[tokio::test]

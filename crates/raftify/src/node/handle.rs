@@ -20,7 +20,7 @@ use crate::error::{LeaderHint, MembershipError, ReadError, SnapshotError, Unknow
 use crate::membership::Peers;
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::Identity;
-use crate::transport::{Consistency, NodeStatus, Transport};
+use crate::transport::{BoxFuture, Consistency, NodeStatus, Transport};
 
 /// The loop has ended.
 struct Closed;
@@ -146,29 +146,32 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         request: impl FnOnce(oneshot::Sender<Result<T, ReadError>>) -> LocalRequestMsg<L, F>,
     ) -> Result<T, ReadError> {
         let (sender, receiver) = oneshot::channel();
-        let asked = async {
-            let sent = self.send_local(request(sender)).await;
-            sent.map_err(|Closed| ReadError::Stopped)?;
-            receiver.await.map_err(|_| ReadError::Stopped)?
-        };
         let late = |_| ReadError::NotConfirmed {
             leader: self.leader_hint(),
         };
         let deadline = Instant::now() + patience;
+        let queued = self.send_local(request(sender));
+        if let Some(waiting) = queued.map_err(|Closed| ReadError::Stopped)? {
+            let sent = timeout_at(deadline, waiting).await.map_err(late)?;
+            sent.map_err(|Closed| ReadError::Stopped)?;
+        }
         let deadlines = &self.shared.deadlines;
-        let answered = deadlines.within(deadline, patience, asked).await;
-        answered.map_err(late)?
+        let answered = deadlines.within(deadline, patience, receiver).await;
+        answered.map_err(late)?.map_err(|_| ReadError::Stopped)?
     }
 
-    /// Queues a request for the loop, waiting for room. Mostly there is some, and then it costs no
-    /// future.
-    async fn send_local(&self, request: LocalRequestMsg<L, F>) -> Result<(), Closed> {
+    /// Queues a request for the loop. Mostly there is room; where there is none, what waits for
+    /// it is returned, in a box, so that all others' futures stay small.
+    fn send_local(
+        &self,
+        request: LocalRequestMsg<L, F>,
+    ) -> Result<Option<BoxFuture<'_, Result<(), Closed>>>, Closed> {
         match self.shared.tx_local.try_send(request) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(request)) => {
+            Ok(()) => Ok(None),
+            Err(TrySendError::Full(request)) => Ok(Some(Box::pin(async {
                 let sent = self.shared.tx_local.send(request).await;
                 sent.map_err(|_| Closed)
-            }
+            }))),
             Err(TrySendError::Closed(_)) => Err(Closed),
         }
     }
@@ -246,8 +249,11 @@ impl<L: Send + 'static, F: AbstractStateMachine> RaftNode<L, F> {
         let deadline = Instant::now() + self.shared.config.change_timeout;
         let (sender, receiver) = oneshot::channel();
         let asked = async {
-            let sent = self.send_local(request(sender)).await;
-            sent.map_err(|Closed| MembershipError::Stopped)?;
+            let queued = self.send_local(request(sender));
+            if let Some(waiting) = queued.map_err(|Closed| MembershipError::Stopped)? {
+                let sent = waiting.await;
+                sent.map_err(|Closed| MembershipError::Stopped)?;
+            }
             receiver.await.map_err(|_| MembershipError::Stopped)
         };
         let late = MembershipError::Unknown(UnknownCause::Deadline);

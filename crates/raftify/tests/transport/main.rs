@@ -5,6 +5,7 @@ mod client;
 mod hostile;
 mod in_memory;
 mod messages;
+mod pieces;
 mod requests;
 mod shutdown;
 mod snapshots;

@@ -6,7 +6,7 @@ mod weight;
 
 use std::marker::PhantomData;
 
-use bytes::Buf as _;
+use bytes::{Buf as _, Bytes};
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -85,16 +85,21 @@ impl<U: Message + Default + Weighed + Send + 'static> Decoder for FrameDecoder<U
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let bytes = buf.copy_to_bytes(buf.remaining());
-        weigh(U::SHAPE, &bytes, ITEMS_BYTES_MAX).map_err(status_of)?;
-        U::decode(bytes)
-            .map(Some)
-            .map_err(|error| status_of(error.into()))
+        decoded(buf.copy_to_bytes(buf.remaining())).map(Some)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
         settings()
     }
+}
+
+/// The message in `bytes`, which its `Bytes` fields share.
+///
+/// # Errors
+/// When its items would take more than [`ITEMS_BYTES_MAX`] in memory, or the bytes are none.
+pub(crate) fn decoded<U: Message + Default + Weighed>(bytes: Bytes) -> Result<U, Status> {
+    weigh(U::SHAPE, &bytes, ITEMS_BYTES_MAX).map_err(status_of)?;
+    U::decode(bytes).map_err(|error| status_of(error.into()))
 }
 
 /// As gRPC itself says that a message has too many bytes: the limit is the last number.

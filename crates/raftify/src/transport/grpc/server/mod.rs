@@ -1,5 +1,6 @@
 //! [`GrpcServer`]: the way into a node over gRPC.
 
+mod direct;
 mod exchange;
 mod io;
 mod messages;
@@ -18,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use self::direct::Direct;
 use self::io::Incoming;
 use self::service::Service;
 use super::backoff::LogGate;
 use super::options::GrpcOptions;
-use super::proto::raft_service_server::RaftServiceServer;
 use crate::error::Fatal;
 use crate::snapshot::SnapshotStore;
 use crate::transport::{NodeHandler, NodeInbox, Refusal};
@@ -123,9 +124,7 @@ impl GrpcServer {
             running: running.clone(),
             refusals: Mutex::default(),
         };
-        let service = RaftServiceServer::new(Service::new(Arc::new(shared)))
-            .max_decoding_message_size(options.message_bytes_max)
-            .max_encoding_message_size(options.message_bytes_max);
+        let service = Direct::new(Service::new(Arc::new(shared)), options.message_bytes_max);
         let serving = serve::serve(incoming, service, &options, &self.shutdown);
         drained(serving, &self.shutdown, &abort, options.drain_timeout).await;
         abort.cancel();
