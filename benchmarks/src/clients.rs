@@ -9,6 +9,7 @@ use raftify_load::{Client, Fork, Keys, Meter, Pace, Window, measure};
 
 use crate::channels;
 use crate::row::{Row, Way};
+use crate::stream_load;
 use crate::table::Table;
 
 /// The handle of a node that is measured.
@@ -49,6 +50,9 @@ pub(crate) async fn remote(
     meter: &Meter,
 ) -> Result<Figures, String> {
     let (keys, bytes) = (Keys::of_client(0), row.bytes);
+    if let (Way::StreamPropose, Pace::Open { per_second }) = (row.way, pace) {
+        return stream_load::measure(addr, per_second, bytes, window, meter).await;
+    }
     if matches!(row.way, Way::StreamPropose | Way::StreamForward) {
         let stream = client(addr, row.clients).proposal_stream().await;
         let stream = stream.map_err(|error| error.to_string())?;

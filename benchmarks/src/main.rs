@@ -16,6 +16,7 @@ mod plot;
 mod report;
 mod row;
 mod storage;
+mod stream_load;
 mod suite;
 mod table;
 

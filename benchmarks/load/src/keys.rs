@@ -1,6 +1,6 @@
 //! What is written and read: values of a fixed number of keys.
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 
 /// How many keys there are: snapshots stay small, as they are not what is measured.
 pub const KEYS: u64 = 10_000;
@@ -41,6 +41,12 @@ impl Keys {
             *place = self.next_key().to_be_bytes();
         }
         entry.into()
+    }
+
+    /// The same at the end of `memory`.
+    pub fn write_entry(&mut self, bytes: usize, memory: &mut BytesMut) {
+        memory.put_u64(self.next_key());
+        memory.put_bytes(0x5a, bytes.saturating_sub(KEY_BYTES));
     }
 
     /// A query for the next key.

@@ -17,7 +17,7 @@ use crate::usage::Meter;
 
 /// Operations that may be under way. What would be more is refused here and counts as failed: the
 /// rate is more than is possible.
-const UNDER_WAY_MAX: usize = 100_000;
+pub const UNDER_WAY_MAX: usize = 100_000;
 /// Operations that are begun together; what is due beyond them follows at once.
 const TOGETHER_MAX: usize = 1_024;
 /// From this rate on the thread that begins operations does not wake for each: it would take more of
@@ -81,6 +81,15 @@ pub async fn open_loop<C: Fork + Sync>(
     outcomes.figures(window.measured, used)
 }
 
+/// How long whoever begins so many operations a second sleeps between two looks, at least.
+pub fn pause_min(per_second: u64) -> Duration {
+    if per_second >= TOGETHER_FROM_PER_SECOND {
+        TOGETHER
+    } else {
+        Duration::ZERO
+    }
+}
+
 /// Begins each operation at its time.
 ///
 /// All that are due when the thread wakes go to the runtime together and become tasks there: to spawn
@@ -93,11 +102,7 @@ fn pace<C: Fork + Sync>(
     runtime: &Handle,
 ) {
     let step = Duration::from_secs(1) / u32::try_from(per_second.max(1)).unwrap_or(u32::MAX);
-    let pause_min = if per_second >= TOGETHER_FROM_PER_SECOND {
-        TOGETHER
-    } else {
-        Duration::ZERO
-    };
+    let pause_min = pause_min(per_second);
     let mut intended = begins;
     while intended < shared.span.ends {
         let now = Instant::now();
