@@ -25,8 +25,9 @@ const FILLING_NAME: &str = "filling.tmp";
 const SPARES_MAX: usize = 4;
 
 /// How many zeros are written at once, and, beside a writer, synced before the next. Its own syncs
-/// wait behind what the disk was given before them: with 4 MiB each of them took 1 to 3 ms for as long
-/// as a segment was filled, with this much they take what they always do.
+/// wait behind what the disk was given before them: with 4 MiB some of them took 1 to 3 ms for as long
+/// as a segment was filled. Small batches do not notice this much. Those of a quarter of a mebibyte,
+/// which use a segment up as fast as it is filled, are all slowed a little instead of some for long.
 const FILL_BYTES: u64 = 256 << 10;
 
 /// How much is filled while the writer waits.
