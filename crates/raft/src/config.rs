@@ -73,6 +73,11 @@ pub struct Config {
     /// Hands out work for the disk and the state machine as messages whose answers are stepped back
     /// in, so that several Readys can be under way; see [`Ready`](crate::Ready).
     pub async_storage_writes: bool,
+    /// With `async_storage_writes`, hands out committed entries as they are, in
+    /// [`Ready::take_committed_entries`](crate::Ready::take_committed_entries), and not in a message
+    /// whose response holds each of them once more. What is applied of them is told with
+    /// [`RawNode::advance_apply_to`](crate::RawNode::advance_apply_to).
+    pub apply_by_index: bool,
     /// Lets requests for votes leave before the candidate's term and log are durable, as
     /// etcd-io/raft does. It saves one write in an election, and is not safe when a candidate can
     /// crash and an answer to its request arrive after it has come back. Off by default; the scripts
@@ -116,6 +121,7 @@ impl Default for Config {
             batch_append: false,
             skip_bcast_commit: false,
             async_storage_writes: false,
+            apply_by_index: false,
             early_vote_requests: false,
             disable_proposal_forwarding: false,
             disable_conf_change_validation: false,

@@ -1,5 +1,5 @@
 //! Synchronous mode: the application says that a Ready is done, and the node steps the answers that
-//! its storage threads would have sent.
+//! its storage threads would have sent. What is applied may be said like this in both modes.
 
 use super::ready::Parts;
 use super::spare::{give_back, is_review};
@@ -78,7 +78,7 @@ impl<S: Storage> RawNode<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Fatal`] in asynchronous mode; else what stops the node.
+    /// As [`advance_apply_to`](Self::advance_apply_to).
     pub fn advance_apply(&mut self) -> Result<()> {
         self.advance_apply_to(u64::MAX)
     }
@@ -87,10 +87,13 @@ impl<S: Storage> RawNode<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Fatal`] in asynchronous mode; else what stops the node.
+    /// [`Error::Fatal`] in asynchronous mode without
+    /// [`Config::apply_by_index`](crate::Config::apply_by_index); else what stops the node.
     pub fn advance_apply_to(&mut self, index: u64) -> Result<()> {
         self.run(|node| {
-            node.forbid_in_async_mode("advance_apply")?;
+            if node.apply_by_message {
+                node.forbid_in_async_mode("advance_apply")?;
+            }
             node.acknowledge_applied(index)
         })
     }

@@ -55,6 +55,8 @@ pub enum SnapshotStatus {
 pub struct RawNode<S> {
     raft: Raft<S>,
     async_storage_writes: bool,
+    /// Whether the state machine gets a message for its entries, and answers with one.
+    apply_by_message: bool,
     apply_unstable_entries: bool,
     /// The number of the last Ready.
     ready_number: u64,
@@ -72,7 +74,7 @@ pub struct RawNode<S> {
     proposal: Vec<Entry>,
     /// The Ready that was advanced last, for the next one.
     spare: Spare,
-    /// In synchronous mode, committed entries that were handed out and not acknowledged.
+    /// Committed entries that were handed out, not as messages, and not acknowledged.
     unapplied: VecDeque<ApplyBatch>,
     /// Why the node has stopped.
     failure: Option<String>,
@@ -106,6 +108,7 @@ impl<S: Storage> RawNode<S> {
         let raft = Raft::new(config, store, logger)?;
         Ok(Self {
             async_storage_writes: config.async_storage_writes,
+            apply_by_message: config.async_storage_writes && !config.apply_by_index,
             apply_unstable_entries: !config.async_storage_writes && config.apply_unstable_entries,
             ready_number: 0,
             outstanding: None,

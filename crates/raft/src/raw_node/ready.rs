@@ -141,7 +141,8 @@ impl Ready {
         }
     }
 
-    /// Takes the entries to apply. Not for asynchronous mode, where they belong to the apply message.
+    /// Takes the entries to apply. Not where they belong to the apply message, in asynchronous mode
+    /// without [`Config::apply_by_index`](crate::Config::apply_by_index).
     pub fn take_committed_entries(&mut self) -> Vec<Entry> {
         match &mut self.parts.apply {
             Some(apply) => std::mem::take(&mut apply.entries),
@@ -195,7 +196,8 @@ impl Ready {
         self.parts.append.as_deref()
     }
 
-    /// In asynchronous mode, the message for the state machine.
+    /// In asynchronous mode, the message for the state machine, unless
+    /// [`Config::apply_by_index`](crate::Config::apply_by_index) does without.
     pub fn storage_apply(&self) -> Option<&Message> {
         self.parts.apply.as_deref()
     }

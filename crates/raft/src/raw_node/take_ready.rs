@@ -100,8 +100,10 @@ impl<S: Storage> RawNode<S> {
             snapshot: parts.snapshot.take(),
         };
         parts.append = append.into_message(&mut self.raft)?.map(Box::new);
-        let committed = std::mem::take(&mut parts.committed);
-        parts.apply = apply_message(self.raft.id, committed).map(Box::new);
+        if self.apply_by_message {
+            let committed = std::mem::take(&mut parts.committed);
+            parts.apply = apply_message(self.raft.id, committed).map(Box::new);
+        }
         Ok(())
     }
 
@@ -136,7 +138,7 @@ impl<S: Storage> RawNode<S> {
             batch.encoded_bytes,
             self.apply_unstable_entries,
         )?;
-        if !self.async_storage_writes {
+        if !self.apply_by_message {
             self.unapplied.push_back(batch);
         }
         Ok(())

@@ -9,7 +9,7 @@ use raft::eraftpb::{
     Snapshot, SnapshotMetadata,
 };
 use raft::logger::SilentLogger;
-use raft::{Config, Error, MemStorage, RawNode, StateRole, Storage as _};
+use raft::{Config, Error, MemStorage, RawNode, Ready, StateRole, Storage as _};
 
 use crate::safety::Decided;
 
@@ -107,7 +107,7 @@ impl Node {
         let mut sent = ready.take_messages();
         if self.config.async_storage_writes {
             self.append_work.extend(ready.take_storage_append());
-            self.apply_work.extend(ready.take_storage_apply());
+            self.take_apply_work(&mut ready);
             return sent;
         }
         let snapshot = ready.snapshot().clone();
@@ -128,6 +128,21 @@ impl Node {
         self.apply(light.committed_entries(), decided);
         survives(self.raw.advance_apply());
         sent
+    }
+
+    fn take_apply_work(&mut self, ready: &mut Ready) {
+        if !self.config.apply_by_index {
+            self.apply_work.extend(ready.take_storage_apply());
+            return;
+        }
+        assert!(ready.storage_apply().is_none());
+        let entries = ready.take_committed_entries();
+        if !entries.is_empty() {
+            self.apply_work.push_back(Message {
+                entries,
+                ..Message::default()
+            });
+        }
     }
 
     /// Does one piece of the log writer's work.
@@ -153,6 +168,11 @@ impl Node {
             return Vec::new();
         };
         self.apply(&work.entries, decided);
+        if self.config.apply_by_index
+            && let Some(last) = work.entries.last()
+        {
+            survives(self.raw.advance_apply_to(last.index));
+        }
         std::mem::take(&mut work.responses)
     }
 

@@ -58,6 +58,8 @@ impl Settings {
         let mut config = Config {
             id,
             async_storage_writes: self.async_storage_writes,
+            // Of asynchronous nodes, some tell what is applied in one way and some in the other.
+            apply_by_index: self.async_storage_writes && id.is_multiple_of(2),
             ..self.config.clone()
         };
         if self.leases {

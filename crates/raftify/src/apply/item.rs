@@ -44,8 +44,8 @@ pub(crate) enum ApplyItem<R> {
         waiter: Option<Responder<R>>,
         outcome: SystemOutcome,
     },
-    /// All entries of one `MsgStorageApply` have gone before this; its response.
-    Done(Box<Message>),
+    /// All entries that the core gave out together have gone before this.
+    Done,
     /// Replace the state by a snapshot that is durable; then the responses are due.
     Restore {
         descriptor: SnapshotDescriptor,
@@ -60,12 +60,11 @@ pub(crate) enum ApplyItem<R> {
     Snapshot,
 }
 
-/// Everything up to `index` has been applied; the response for the core. The loop takes it with
-/// its next turn: it is only woken for it when something waits for that.
-#[derive(Debug)]
+/// Everything up to `index` has been applied. The loop takes it with its next turn: it is only woken
+/// for it when something waits for that.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Applied {
     pub(crate) index: u64,
-    pub(crate) response: Box<Message>,
 }
 
 /// What the apply task tells the loop at once.

@@ -143,9 +143,9 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
                 self.system_applied(index, term, system);
                 answer_system(waiter, outcome);
             }
-            ApplyItem::Done(response) => {
+            ApplyItem::Done => {
                 let index = self.applied_index;
-                self.applied.send(Applied { index, response }).ok();
+                self.applied.send(Applied { index }).ok();
                 show(&self.view, |view| {
                     let is_news = view.applied_index < index;
                     view.applied_index = view.applied_index.max(index);
@@ -202,7 +202,7 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
                 }
                 continue;
             }
-            match F::LogEntry::decode_shared(&entry.data) {
+            match F::LogEntry::decode_owned(entry.data) {
                 Ok(decoded) => {
                     waiting.push(waiter);
                     batch.push(Committed {

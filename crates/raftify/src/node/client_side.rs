@@ -42,11 +42,12 @@ where
     /// # Errors
     /// See [`ProposeError`]: it says whether the entry may still take effect.
     pub async fn propose(&self, entry: L) -> Result<F::Response, ProposeError> {
-        let entry = entry
+        let encoded = entry
             .encode_shared()
             .map_err(|error| ProposeError::InvalidEntry(error.to_string()))?;
+        drop(entry);
         let timeout = self.shared.config.propose_timeout;
-        match self.route(entry, timeout, true).await? {
+        match self.route(encoded, timeout, true).await? {
             Answer::Here(response) => Ok(response),
             Answer::There(bytes) => {
                 F::Response::decode(&bytes).map_err(|_| ProposeError::Unknown(UnknownCause::Answer))

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use raft::eraftpb::{ConfChangeType, ConfChangeV2, ConfState, Entry, Message};
+use raft::eraftpb::{ConfChangeType, ConfChangeV2, ConfState, Entry};
 
 use super::core::{RaftNodeCore, fatal};
 use crate::apply::{AppliedSystem, ApplyItem, Responder, SystemOutcome};
@@ -19,9 +19,11 @@ use crate::state_machine::AbstractStateMachine;
 use crate::storage::LogReader;
 
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
-    /// Hands the entries of a `MsgStorageApply` to the apply task, in order.
-    pub(super) fn hand_to_apply(&mut self, mut message: Message) -> Result<(), Fatal> {
-        let mut entries = std::mem::take(&mut message.entries);
+    /// Hands committed entries to the apply task, in order.
+    pub(super) fn hand_to_apply(&mut self, mut entries: Vec<Entry>) -> Result<(), Fatal> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         while !entries.is_empty() {
             let users = entries.iter().take_while(|entry| is_user(entry)).count();
             let mut rest = entries.split_off(users);
@@ -32,10 +34,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             }
             entries = rest;
         }
-        for response in message.responses {
-            self.to_apply(ApplyItem::Done(Box::new(response)))?;
-        }
-        Ok(())
+        self.to_apply(ApplyItem::Done)
     }
 
     /// Hands over a run of the user's entries with the callers that wait for them.

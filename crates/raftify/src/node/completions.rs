@@ -7,7 +7,7 @@ use raft::ProgressState;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::core::{RaftNodeCore, fatal};
+use super::core::{RaftNodeCore, fatal, survivable};
 use super::log_writer::{LogEvent, LogJob};
 use super::metrics::add;
 use crate::apply::{Applied, AppliedSystem, ApplyEvent, ApplyItem};
@@ -85,7 +85,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
 
     pub(super) fn on_applied(&mut self, applied: Applied) -> Result<(), Fatal> {
         self.applied_index = self.applied_index.max(applied.index);
-        self.step(*applied.response)?;
+        if let Err(error) = survivable(self.raw_node.advance_apply_to(applied.index))? {
+            tracing::debug!(%error, "what follows an applied entry waits for the next");
+        }
         self.snapshot_if_due()
     }
 

@@ -47,10 +47,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         if let Some(message) = ready.take_storage_append() {
             self.append(message)?;
         }
-        if let Some(message) = ready.take_storage_apply() {
-            self.hand_to_apply(message)?;
-        }
-        Ok(())
+        self.hand_to_apply(ready.take_committed_entries())
     }
 
     fn send_messages(&mut self, messages: Vec<Message>) {

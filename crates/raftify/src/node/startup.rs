@@ -310,6 +310,7 @@ fn core_config(id: u64, applied: u64, config: &Config, seed: u64) -> raft::Confi
         // The loop tells commits that no entry tells, see `commit_notice`.
         skip_bcast_commit: true,
         async_storage_writes: true,
+        apply_by_index: true,
         disable_proposal_forwarding: true,
         step_down_on_removal: true,
         seed,
