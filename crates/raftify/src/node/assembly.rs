@@ -242,6 +242,7 @@ impl<F: AbstractStateMachine, S: StableStorage> Assembly<F, S> {
             clock: Ticker::new(config.tick_interval, ticks_made_up(&config)),
             policy: CompactionPolicy::from_config(&config),
             config,
+            seldom: super::seldom::Seldom::new(&shutdown),
             shutdown,
             inbox: inbox.clone(),
             frames,

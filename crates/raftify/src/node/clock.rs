@@ -1,6 +1,7 @@
 //! Real time to ticks. Ticks that were missed are counted and capped.
 
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -41,27 +42,43 @@ impl Ticker {
         }
     }
 
-    /// Waits until a tick is due, or until `earlier` if that comes before.
-    pub(crate) async fn wait(&mut self, earlier: Option<Instant>) {
+    /// Whether a tick is due, or `earlier` has come; else `context` is woken then, or before.
+    pub(crate) fn poll_due(
+        &mut self,
+        context: &mut Context<'_>,
+        earlier: Option<Instant>,
+    ) -> Poll<()> {
         if std::mem::take(&mut self.wake_now) {
-            return;
+            return Poll::Ready(());
         }
-        let due = earlier.map_or(self.next, |at| at.min(self.next));
-        self.sleep_until(due).await;
+        let due = self.next_due(earlier);
+        self.poll_alarm(context, due)
+    }
+
+    /// Whether whoever waits must ask anew, though nobody was woken: something is due earlier than
+    /// the alarm will ring.
+    pub(crate) fn must_be_asked(&self, earlier: Option<Instant>) -> bool {
+        let due = self.next_due(earlier);
+        let rings_in_time = |alarm: &Pin<Box<Sleep>>| alarm.deadline() <= due;
+        self.wake_now || !self.alarm.as_ref().is_some_and(rings_in_time)
+    }
+
+    fn next_due(&self, earlier: Option<Instant>) -> Instant {
+        earlier.map_or(self.next, |at| at.min(self.next))
     }
 
     /// The alarm is only ever pulled forward here, and put off when it rings too early. A timer that
     /// is made anew for each turn of the loop wakes the runtime each time that it is the earliest,
     /// with a system call to say so and another to hear it.
-    async fn sleep_until(&mut self, due: Instant) {
+    fn poll_alarm(&mut self, context: &mut Context<'_>, due: Instant) -> Poll<()> {
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if alarm.deadline() > due {
             alarm.as_mut().reset(due);
         }
         loop {
-            alarm.as_mut().await;
+            ready!(alarm.as_mut().poll(context));
             if alarm.deadline() >= due {
-                return;
+                return Poll::Ready(());
             }
             alarm.as_mut().reset(due);
         }
@@ -105,7 +122,13 @@ impl Ticker {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
+
+    async fn wait(ticker: &mut Ticker, earlier: Option<Instant>) {
+        poll_fn(|context| ticker.poll_due(context, earlier)).await;
+    }
 
     #[tokio::test(start_paused = true)]
     async fn missed_ticks_are_counted_and_capped() {
@@ -121,7 +144,7 @@ mod tests {
         let due = ticker.due();
         assert_eq!((due.ticks, due.capped), (10, true));
         assert!(due.late > Duration::from_secs(59));
-        ticker.wait(None).await;
+        wait(&mut ticker, None).await;
         assert_eq!(ticker.due().ticks, 1);
     }
 
@@ -131,13 +154,13 @@ mod tests {
         let mut ticker = Ticker::new(millis(100), 10);
         let begun = Instant::now();
         // Given up before it ended, as the loop does when something else wakes it.
-        let given_up = ticker.wait(Some(begun + millis(40)));
+        let given_up = wait(&mut ticker, Some(begun + millis(40)));
         assert!(tokio::time::timeout(millis(10), given_up).await.is_err());
-        ticker.wait(Some(begun + millis(70))).await;
+        wait(&mut ticker, Some(begun + millis(70))).await;
         assert_eq!(begun.elapsed(), millis(70));
-        ticker.wait(None).await;
+        wait(&mut ticker, None).await;
         assert_eq!((begun.elapsed(), ticker.due().ticks), (millis(100), 1));
-        ticker.wait(Some(begun + millis(20))).await;
+        wait(&mut ticker, Some(begun + millis(20))).await;
         assert_eq!(begun.elapsed(), millis(100), "what is past is due at once");
     }
 }

@@ -20,15 +20,17 @@ use super::log_writer::{LogEvent, LogJob, QueuedJob};
 use super::metrics::Counters;
 use super::reads::Reads;
 use super::request::{LocalRequestMsg, Proposal, ServerRequestMsg};
+use super::seldom::Seldom;
 use super::view::NodeView;
 use super::waiters::Waiters;
+use super::waking::Woken;
 use crate::apply::{Applied, AppliedSystem, ApplyEvent, ApplyItem};
 use crate::config::Config;
 use crate::error::{Fatal, SnapshotError, UnknownCause};
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::{Identity, LogReader, StorageError};
-use crate::transport::{NodeInbox, PeerEvent, Transport};
+use crate::transport::{NodeInbox, Transport};
 
 /// How much of one source a turn takes before the others get theirs.
 pub(super) const EVENTS_PER_TURN_MAX: usize = 256;
@@ -122,24 +124,9 @@ pub struct RaftNodeCore<L, F: AbstractStateMachine, R: LogReader> {
     pub(super) news: Arc<Notify>,
     pub(super) counters: Arc<Counters>,
     pub(super) clock: super::clock::Ticker,
+    pub(super) seldom: Seldom,
     pub(super) commit_notice: super::commit_notice::CommitNotice,
     pub(super) types: PhantomData<fn() -> L>,
-}
-
-/// What woke the loop.
-enum Woken<L, F: AbstractStateMachine> {
-    Stop,
-    /// The log writer failed, or ended without a reason.
-    LogEnded(Option<StorageError>),
-    Log(Option<LogEvent>),
-    Apply(Option<ApplyEvent>),
-    Applied(Option<Applied>),
-    Fetched(Option<Fetched>),
-    Peer(Option<PeerEvent>),
-    Proposals,
-    Local(Option<LocalRequestMsg<L, F>>),
-    Server(Option<ServerRequestMsg<L, F>>),
-    Tick,
 }
 
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
@@ -246,23 +233,6 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             && self.applied_index >= self.raw_node.commit_index()
     }
 
-    async fn wake(&mut self) -> Woken<L, F> {
-        tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => Woken::Stop,
-            ended = &mut self.log_ended => Woken::LogEnded(ended.ok()),
-            event = self.log_events.recv(), if self.awaits_log() => Woken::Log(event),
-            event = self.apply_events.recv() => Woken::Apply(event),
-            applied = self.applied.recv(), if self.awaits_applied() => Woken::Applied(applied),
-            fetched = self.fetched.recv() => Woken::Fetched(fetched),
-            event = self.frames.recv() => Woken::Peer(event),
-            () = self.intake.filled() => Woken::Proposals,
-            request = self.rx_local.recv(), if !self.rx_local.is_closed() => Woken::Local(request),
-            request = self.rx_server.recv(), if !self.rx_server.is_closed() => Woken::Server(request),
-            () = self.clock.wait(self.commit_notice.due_at()) => Woken::Tick,
-        }
-    }
-
     /// Takes what the apply task has done meanwhile.
     fn take_applied(&mut self) -> Result<(), Fatal> {
         for _ in 0..EVENTS_PER_TURN_MAX {
@@ -296,11 +266,9 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.on_log_event(event)?;
         }
         self.take_applied()?;
-        for _ in 0..EVENTS_PER_TURN_MAX {
-            let Ok(event) = self.apply_events.try_recv() else {
-                break;
-            };
-            self.on_apply_event(event)?;
+        let is_rung = self.seldom.is_rung();
+        if is_rung {
+            self.drain_apply_events()?;
         }
         for _ in 0..EVENTS_PER_TURN_MAX {
             let Some(event) = self.frames.try_recv() else {
@@ -309,6 +277,23 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.on_peer_event(event)?;
         }
         self.gather_proposals();
+        if is_rung {
+            self.drain_requests()?;
+        }
+        Ok(())
+    }
+
+    fn drain_apply_events(&mut self) -> Result<(), Fatal> {
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            let Ok(event) = self.apply_events.try_recv() else {
+                break;
+            };
+            self.on_apply_event(event)?;
+        }
+        Ok(())
+    }
+
+    fn drain_requests(&mut self) -> Result<(), Fatal> {
         for _ in 0..REQUESTS_PER_TURN_MAX {
             let Ok(request) = self.rx_local.try_recv() else {
                 break;

@@ -3,10 +3,9 @@
 //! Callers put theirs at the end of a list, and the loop takes the whole list at once: one short lock
 //! for a proposal and one for a batch, and one wake-up for all that came while the loop was busy.
 
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
@@ -80,20 +79,17 @@ impl<F: AbstractStateMachine> Intake<F> {
     }
 
     /// Waits until there is something in the list. For the loop alone: one may wait.
-    pub(crate) async fn filled(&self) {
-        poll_fn(|context| {
-            if self.is_filled.load(Ordering::Acquire) {
-                return Poll::Ready(());
-            }
-            self.waker.register(context.waker());
-            // What came in before the waker was there woke nobody.
-            if self.is_filled.load(Ordering::Acquire) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+    pub(crate) fn poll_filled(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_filled.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        self.waker.register(context.waker());
+        // What came in before the waker was there woke nobody.
+        if self.is_filled.load(Ordering::Acquire) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Moves proposals to the end of `into`, in order: at most `proposals_max`, and until they have
@@ -249,7 +245,8 @@ mod tests {
         let callers: Vec<_> = callers.collect();
         let (mut taken, mut count) = (Vec::new(), 0);
         while count < 4 * EACH {
-            let filled = tokio::time::timeout(std::time::Duration::from_secs(30), intake.filled());
+            let filled = std::future::poll_fn(|context| intake.poll_filled(context));
+            let filled = tokio::time::timeout(std::time::Duration::from_secs(30), filled);
             filled.await.expect("the loop sleeps over a full list");
             intake.take(&mut taken, 64, u64::MAX);
             count += taken.drain(..).count();

@@ -30,11 +30,13 @@ mod on_ready;
 mod reads;
 mod request;
 mod requests;
+mod seldom;
 mod snapshot_retry;
 pub(crate) mod startup;
 mod ticking;
 pub(crate) mod view;
 mod waiters;
+mod waking;
 pub(crate) mod worker;
 
 pub use self::core::RaftNodeCore;

@@ -1,5 +1,7 @@
 //! An inbox without a node behind it, for tests of transports.
 
+use std::future::poll_fn;
+
 use crate::storage::Identity;
 
 use super::{InboxReceiver, NodeInbox, PeerEvent, SnapshotOutcome};
@@ -26,7 +28,8 @@ impl TestInbox {
     /// The next event.
     #[allow(missing_docs)]
     pub async fn recv(&mut self) -> Option<TestEvent> {
-        Some(match self.receiver.recv().await? {
+        let event = poll_fn(|context| self.receiver.poll_recv(context)).await?;
+        Some(match event {
             PeerEvent::Frame(frame) => TestEvent::Frame(frame),
             PeerEvent::Unreachable(id) => TestEvent::Unreachable(id),
             PeerEvent::Snapshot(id, outcome) => TestEvent::Snapshot(id, outcome),

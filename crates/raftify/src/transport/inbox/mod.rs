@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc;
 
@@ -302,11 +303,13 @@ impl NodeInbox {
 }
 
 impl InboxReceiver {
-    /// The next event, waiting for one.
-    pub(crate) async fn recv(&mut self) -> Option<PeerEvent> {
-        let event = self.receiver.recv().await?;
-        self.release(&event);
-        Some(event)
+    /// The next event; else `context` is woken when there is one.
+    pub(crate) fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<PeerEvent>> {
+        let event = ready!(self.receiver.poll_recv(context));
+        if let Some(event) = &event {
+            self.release(event);
+        }
+        Poll::Ready(event)
     }
 
     /// The next event, if one is there.
