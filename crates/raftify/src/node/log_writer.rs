@@ -7,7 +7,6 @@
 //! A commit index alone promises nothing to anybody, so it waits for the next batch or for
 //! [`LogJob::Flush`]. After a failed write the task ends and the store is not used again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::metrics::Counters;
 use crate::snapshot::SnapshotDescriptor;
 use crate::storage::{StableStorage, StorageError, WriteBatch};
-use crate::transport::Transport;
+use crate::transport::{Transport, send_by_peer};
 
 /// One write takes at most so many jobs, and stops taking more when it has so many bytes, so that
 /// the first caller of a burst does not wait for all of it.
@@ -309,22 +308,14 @@ impl<S: StableStorage> LogWriter<S> {
 
     /// Sends what is for peers, in order for each; gives back what is for this node.
     fn send_to_peers(&self, responses: Vec<Message>) -> Vec<Message> {
-        let mut local = Vec::new();
-        let mut remote: BTreeMap<u64, Vec<Message>> = BTreeMap::new();
-        for message in responses {
-            if message.to == self.node_id {
-                local.push(message);
-            } else {
-                let messages = remote.entry(message.to).or_default();
-                if messages.last().is_some_and(|last| covers(&message, last)) {
-                    messages.pop();
-                }
-                messages.push(message);
-            }
+        let is_own = |message: &Message| message.to == self.node_id;
+        if responses.iter().all(is_own) {
+            return responses;
         }
-        for (to, messages) in remote {
+        let (local, remote) = responses.into_iter().partition(is_own);
+        send_by_peer(remote, covers, |to, messages| {
             self.transport.send(to, messages);
-        }
+        });
         local
     }
 }

@@ -4,7 +4,6 @@
 //! goes to the log writer with the messages that wait for it; what is committed goes to the apply
 //! task. Nothing here waits.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use raft::eraftpb::{Message, MessageType};
@@ -18,6 +17,7 @@ use crate::error::Fatal;
 use crate::snapshot::SnapshotDescriptor;
 use crate::state_machine::AbstractStateMachine;
 use crate::storage::LogReader;
+use crate::transport::send_by_peer;
 
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
     /// Takes one `Ready` of the core and hands out its parts.
@@ -50,22 +50,19 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
         self.hand_to_apply(ready.take_committed_entries())
     }
 
-    fn send_messages(&mut self, messages: Vec<Message>) {
+    fn send_messages(&mut self, mut messages: Vec<Message>) {
         if messages.is_empty() {
             return;
         }
         add(&self.counters.messages_sent, messages.len() as u64);
-        let mut by_peer: BTreeMap<u64, Vec<Message>> = BTreeMap::new();
-        for message in messages {
-            if message.msg_type() == MessageType::MsgSnapshot {
-                self.transport.send_snapshot(message.to, message);
-            } else {
-                by_peer.entry(message.to).or_default().push(message);
-            }
+        let is_snapshot = |message: &mut Message| message.msg_type() == MessageType::MsgSnapshot;
+        for message in messages.extract_if(.., is_snapshot) {
+            self.transport.send_snapshot(message.to, message);
         }
-        for (to, messages) in by_peer {
+        let each = |_: &Message, _: &Message| false;
+        send_by_peer(messages, each, |to, messages| {
             self.transport.send(to, messages);
-        }
+        });
     }
 
     fn append(&mut self, message: Message) -> Result<(), Fatal> {

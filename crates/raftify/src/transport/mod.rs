@@ -4,6 +4,7 @@
 //! way in for requests that want an answer. A transport may drop, delay, reorder and duplicate
 //! messages; it never corrupts one. Only `grpc` names tonic and the types of the service.
 
+mod by_peer;
 mod frame;
 pub mod grpc;
 mod handler;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use raft::eraftpb::Message;
 
+pub(crate) use by_peer::send_by_peer;
 pub use frame::{Frame, Origin};
 pub use handler::{Consistency, NodeHandler, NodeStatus, PeerStatus};
 pub(crate) use inbox::{InboxReceiver, PeerEvent};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::InMemoryNetwork;
 use super::faults::{Fate, Way};
+use super::{InMemoryNetwork, Registered};
 use crate::transport::Frame;
 
 /// What is on its way on each link.
@@ -60,7 +60,9 @@ impl InMemoryNetwork {
         match fate {
             Fate::Cut => self.unreachable(from, to),
             Fate::Lost => {}
-            Fate::Arrives(_) if self.shared.inbox(to).is_none() => self.unreachable(from, to),
+            Fate::Arrives(_) if !self.shared.nodes().contains_key(&to) => {
+                self.unreachable(from, to)
+            }
             Fate::Arrives(way) => self.arrive(frame, way),
         }
     }
@@ -159,17 +161,25 @@ impl InMemoryNetwork {
     fn deliver(&self, frame: Frame) {
         let (from, to) = (frame.origin.from, frame.origin.to);
         let is_cut = self.shared.faults().is_cut(from, to);
-        match self.shared.inbox(to) {
-            Some(inbox) if !is_cut => {
-                self.shared.links().link(from, to).told_unreachable = false;
-                // A refusal is a loss here, as it is on the wire: Raft sends again.
-                let taken = inbox.deliver(frame).is_ok();
-                if let Some(sender) = self.shared.inbox(from).filter(|_| taken) {
-                    inbox.heard_from(from, sender.addr());
-                }
-            }
-            Some(_) | None => self.unreachable(from, to),
+        let arrives = !is_cut && self.hand_over(from, to, frame);
+        if !arrives {
+            self.unreachable(from, to);
         }
+    }
+
+    /// Gives a frame to its receiver, if that is there.
+    fn hand_over(&self, from: u64, to: u64, frame: Frame) -> bool {
+        let nodes = self.shared.nodes();
+        let Some(Registered { inbox, .. }) = nodes.get(&to) else {
+            return false;
+        };
+        self.shared.links().link(from, to).told_unreachable = false;
+        // A refusal is a loss here, as it is on the wire: Raft sends again.
+        let taken = inbox.deliver(frame).is_ok();
+        if let Some(sender) = nodes.get(&from).filter(|_| taken) {
+            inbox.heard_from(from, sender.inbox.addr());
+        }
+        true
     }
 
     /// Tells the sender once, until something arrives again.

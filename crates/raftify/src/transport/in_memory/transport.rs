@@ -63,6 +63,10 @@ impl Outgoing {
         self.addresses().get(&id).cloned()
     }
 
+    fn has_address(&self, id: u64) -> bool {
+        self.addresses().contains_key(&id)
+    }
+
     fn addresses(&self) -> MutexGuard<'_, BTreeMap<u64, String>> {
         self.addresses
             .lock()
@@ -107,7 +111,7 @@ impl Outgoing {
     }
 
     async fn run_snapshot(self: Arc<Self>, to: u64, message: Message) {
-        let claimed = self.address(to).is_some() && self.snapshots().insert(to);
+        let claimed = self.has_address(to) && self.snapshots().insert(to);
         let outcome = if claimed {
             let outcome = tokio::select! {
                 biased;
@@ -151,17 +155,17 @@ impl InMemoryNetwork {
 impl Transport for InMemoryTransport {
     fn send(&self, to: u64, messages: Vec<Message>) {
         let shared = &self.shared;
-        let Some(origin) = shared
-            .network
-            .shared
-            .inbox(shared.id)
-            .map(|inbox| inbox.origin_to(to))
-        else {
-            return;
-        };
-        if shared.cancel.is_cancelled() || shared.address(to).is_none() {
+        if shared.cancel.is_cancelled() || !shared.has_address(to) {
             return;
         }
+        let origin = {
+            let nodes = shared.network.shared.nodes();
+            let own = nodes.get(&shared.id);
+            own.map(|node| node.inbox.origin_to(to))
+        };
+        let Some(origin) = origin else {
+            return;
+        };
         shared.network.dispatch(Frame {
             origin,
             size_bytes: messages.iter().map(message_bytes).sum(),
