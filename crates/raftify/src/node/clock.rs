@@ -10,6 +10,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(crate) struct Ticker {
     interval: Duration,
     next: Instant,
+    /// The time at the last look.
+    seen: Instant,
     ticks_max: u32,
     wake_now: bool,
     /// The runtime's timer, kept from wait to wait.
@@ -33,9 +35,11 @@ impl Ticker {
     /// that was paused first hears what its peers have said meanwhile.
     pub(crate) fn new(interval: Duration, ticks_max: u32) -> Self {
         let interval = interval.max(Duration::from_millis(1));
+        let now = Instant::now();
         Self {
             interval,
-            next: Instant::now() + interval,
+            next: now + interval,
+            seen: now,
             ticks_max,
             wake_now: false,
             alarm: None,
@@ -92,6 +96,7 @@ impl Ticker {
     /// The ticks that are due; they count as taken.
     pub(crate) fn due(&mut self) -> Due {
         let now = Instant::now();
+        self.seen = now;
         if now < self.next {
             return Due {
                 ticks: 0,
@@ -112,6 +117,12 @@ impl Ticker {
             late,
             capped: ticks > self.ticks_max,
         }
+    }
+
+    /// The time when [`due`](Self::due) was asked last: for the rest of a turn that is exact enough
+    /// for all that is not decided by a lease, and a clock costs as much as a lock.
+    pub(crate) fn seen(&self) -> Instant {
+        self.seen
     }
 
     /// Whether a tick is due that nobody has taken: what was decided by ticks is then in doubt.

@@ -44,7 +44,7 @@ impl CommitNotice {
 
     /// Takes note of a leader's commit index and the end of its log; each time that either has
     /// moved the next entry is waited for anew.
-    fn see(&mut self, commit: u64, last_index: u64, now: impl FnOnce() -> Instant) {
+    fn see(&mut self, commit: u64, last_index: u64, now: Instant) {
         let seen = (commit, last_index);
         if seen == self.seen {
             return;
@@ -52,13 +52,13 @@ impl CommitNotice {
         let is_news = commit > self.seen.0;
         self.seen = seen;
         if is_news || self.due_at.is_some() {
-            self.due_at = Some(now() + PATIENCE);
+            self.due_at = Some(now + PATIENCE);
         }
     }
 
     /// Whether it is time; then it is over.
-    fn take_due(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        let is_due = self.due_at.is_some_and(|at| at <= now());
+    fn take_due(&mut self, now: Instant) -> bool {
+        let is_due = self.due_at.is_some_and(|at| at <= now);
         if is_due {
             self.due_at = None;
         }
@@ -73,7 +73,7 @@ impl CommitNotice {
 impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F, R> {
     /// Tells the followers when the next entry is late.
     pub(super) fn tell_commit_if_due(&mut self) -> Result<(), Fatal> {
-        if self.commit_notice.take_due(Instant::now) {
+        if self.commit_notice.take_due(self.clock.seen()) {
             self.raw_node.tell_commit().map_err(|error| fatal(&error))?;
         }
         Ok(())
@@ -83,7 +83,8 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     pub(super) fn plan_commit_notice(&mut self) {
         if self.raw_node.is_leader() {
             let (commit, last_index) = (self.raw_node.commit_index(), self.raw_node.last_index());
-            self.commit_notice.see(commit, last_index, Instant::now);
+            let now = self.clock.seen();
+            self.commit_notice.see(commit, last_index, now);
         } else {
             self.commit_notice.forget();
         }
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn a_commit_is_told_when_no_entry_follows_and_not_while_they_do() {
         let start = Instant::now();
-        let later = |steps: u32| move || start + PATIENCE / 2 * steps;
+        let later = |steps: u32| start + PATIENCE / 2 * steps;
         let mut notice = CommitNotice::default();
         notice.see(1, 1, later(0));
         assert!(!notice.take_due(later(1)));
@@ -116,8 +117,8 @@ mod tests {
         let mut notice = CommitNotice::default();
         notice.hurry(start);
         assert!(notice.due_at().is_none(), "there is nothing to tell");
-        notice.see(1, 1, || start);
+        notice.see(1, 1, start);
         notice.hurry(start);
-        assert!(notice.take_due(|| start));
+        assert!(notice.take_due(start));
     }
 }

@@ -30,9 +30,9 @@ pub(crate) fn waiting_bytes(entry: &Entry) -> u64 {
 }
 
 impl LogBacklog {
-    /// An append of so many bytes was handed out.
-    pub(crate) fn push(&mut self, bytes: u64) {
-        self.appends.push_back((Instant::now(), bytes));
+    /// An append of so many bytes is handed out.
+    pub(crate) fn push(&mut self, bytes: u64, now: Instant) {
+        self.appends.push_back((now, bytes));
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
@@ -65,10 +65,10 @@ mod tests {
     fn it_is_full_by_bytes_and_not_by_a_thousand_small_appends() {
         let mut backlog = LogBacklog::default();
         for _ in 0..2048 {
-            backlog.push(200);
+            backlog.push(200, Instant::now());
         }
         assert!(!backlog.is_full());
-        backlog.push(BYTES_MAX);
+        backlog.push(BYTES_MAX, Instant::now());
         assert!(backlog.is_full());
         backlog.done(2049);
         assert!(!backlog.is_full() && backlog.is_empty());
@@ -79,7 +79,7 @@ mod tests {
     fn it_is_full_by_appends_of_no_bytes_too() {
         let mut backlog = LogBacklog::default();
         for _ in 0..APPENDS_MAX {
-            backlog.push(0);
+            backlog.push(0, Instant::now());
         }
         assert!(backlog.is_full());
     }

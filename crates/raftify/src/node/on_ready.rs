@@ -96,7 +96,7 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
             self.installs_outstanding = self.installs_outstanding.saturating_add(1);
         }
         let bytes = message.entries.iter().map(waiting_bytes).sum();
-        self.log_outstanding.push(bytes);
+        self.log_outstanding.push(bytes, self.clock.seen());
         let job = LogJob::Append {
             message: Box::new(message),
             install,

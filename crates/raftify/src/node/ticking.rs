@@ -93,7 +93,10 @@ impl<L: Send + 'static, F: AbstractStateMachine, R: LogReader> RaftNodeCore<L, F
     /// Whether the oldest append has waited for the disk too long.
     pub(super) fn log_is_stalled(&self) -> bool {
         let oldest = self.log_outstanding.oldest();
-        oldest.is_some_and(|since| since.elapsed() >= self.config.disk_stall_timeout)
+        let now = self.clock.seen();
+        oldest.is_some_and(|since| {
+            now.saturating_duration_since(since) >= self.config.disk_stall_timeout
+        })
     }
 
     fn resign(&mut self, reason: &str) -> Result<(), Fatal> {
