@@ -7,6 +7,7 @@ mod delivery;
 mod item;
 mod read;
 mod responder;
+mod snapshot;
 mod task;
 
 pub(crate) use item::{Applied, AppliedSystem, ApplyEvent, ApplyItem, SystemOutcome};

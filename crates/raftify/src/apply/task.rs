@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::delivery::{Answer as _, Due};
 use super::read::ReadAnswer;
+use super::snapshot::{SnapshotReport, write_snapshot};
 use super::{Applied, AppliedSystem, ApplyEvent, ApplyItem, Query, Read, Responder, SystemOutcome};
 use crate::error::{ProposeError, ReadError, UnknownCause};
 use crate::log_entry::AbstractLogEntry;
@@ -17,7 +18,7 @@ use crate::node::metrics::{Counters, add};
 use crate::node::view::{NodeView, show};
 use crate::node::worker::Placement;
 use crate::snapshot::{SnapshotDescriptor, SnapshotStore};
-use crate::state_machine::{AbstractStateMachine, ApplyError, Committed, SnapshotSource};
+use crate::state_machine::{AbstractStateMachine, ApplyError, Committed};
 
 /// So many queries follow each other before others on this thread get their turn. Not fewer:
 /// callers that are answered together ask again together, and a batch that is torn apart stays so.
@@ -362,47 +363,11 @@ impl<F: AbstractStateMachine> ApplyTask<F> {
             ..SnapshotDescriptor::default()
         };
         let snapshots = self.snapshots.clone();
-        let report = SnapshotReport {
-            made: Err("its writing ended by a panic, or the runtime ended".into()),
-            events: self.events.clone(),
-        };
+        let report = SnapshotReport::new(self.events.clone());
         self.placement.run_blocking(move || {
             report.of(write_snapshot(&snapshots, descriptor, view));
         });
     }
-}
-
-/// Tells the loop how a snapshot came out, also when the user's code panics: without a report no
-/// other snapshot would be made.
-struct SnapshotReport {
-    made: Result<SnapshotDescriptor, String>,
-    events: mpsc::UnboundedSender<ApplyEvent>,
-}
-
-impl SnapshotReport {
-    fn of(mut self, made: Result<SnapshotDescriptor, String>) {
-        self.made = made;
-    }
-}
-
-impl Drop for SnapshotReport {
-    fn drop(&mut self) {
-        let made = std::mem::replace(&mut self.made, Err(String::new()));
-        self.events.send(ApplyEvent::SnapshotMade(made)).ok();
-    }
-}
-
-fn write_snapshot<V: SnapshotSource>(
-    snapshots: &SnapshotStore,
-    descriptor: SnapshotDescriptor,
-    view: V,
-) -> Result<SnapshotDescriptor, String> {
-    let mut sink = snapshots
-        .create(&descriptor)
-        .map_err(|error| error.to_string())?;
-    view.write_to(&mut sink)
-        .map_err(|error| error.to_string())?;
-    sink.finish().map_err(|error| error.to_string())
 }
 
 fn refuse_undecodable<R>(waiter: Option<Responder<R>>, index: u64, reason: &str) {
