@@ -2,7 +2,8 @@
 //!
 //! To ask a source whether there is news costs a few atomic operations, and there are many sources. So
 //! those that have some in few turns only are given the waker of this bell, and they are asked when it
-//! has rung.
+//! has rung. Unlike the doorbell of a connection (`transport/grpc/channel`), which answers a ring with another
+//! round of all, this one spares the round.
 
 use std::pin::Pin;
 use std::sync::Arc;
